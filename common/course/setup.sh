@@ -1,0 +1,78 @@
+#!/bin/sh
+# setup.sh           silent when all that is needed is there; else says what it installs and how, and does (apt-get);
+#                    without apt-get or the right to use it, says what to install and exits 2
+# setup.sh --clang   the same, with clang for the fuzz targets
+# setup.sh --check   exits 0 when everything is there, else 1; installs and says nothing
+# setup.sh --python  prints the first python3 that has matplotlib; exits 1 when there is none
+# shellcheck disable=SC2086  # lists of words are meant to split
+export LC_ALL=C
+
+commands="c++:g++ cmake:cmake make:make pkg-config:pkg-config"  # each with the Debian package it comes in
+[ "${1-}" = --clang ] && commands="$commands clang++:clang"
+welcome="ninja:ninja-build git:git"  # installed along with the rest; the course can do without
+say() { printf '%s\n' "$@" >&2; }
+find_python() {  # the first python3 on PATH may lack matplotlib while the system's has it
+  for python in python3 /usr/bin/python3 $(IFS=:; for folder in $PATH; do echo "$folder"/python3.[0-9]*; done); do
+    case $python in *config | *[*]) continue ;; esac
+    "$python" -c 'from importlib.util import find_spec as f; exit(f("matplotlib") is None)' >/dev/null 2>&1 || continue
+    command -v "$python"
+    return
+  done
+  return 1
+}
+
+missing() {  # the packages of the commands given that are not there
+  for pair in "$@"; do
+    command -v "${pair%%:*}" >/dev/null || printf '%s ' "${pair#*:}"
+  done
+}
+
+needed() {  # the packages of everything the course cannot do without and that is not there
+  missing $commands
+  while read -r package module; do
+    pkg-config --exists "$module" 2>/dev/null || printf '%s ' "$package"
+  done <<END
+libbenchmark-dev benchmark >= 1.7
+libhwloc-dev hwloc
+libfmt-dev fmt
+libcli11-dev CLI11
+nlohmann-json3-dev nlohmann_json
+libgtest-dev gtest
+END
+  find_python >/dev/null || printf 'python3 python3-matplotlib '
+}
+
+[ "${1-}" = --python ] && { find_python; exit; }
+packages=$(needed)
+[ -z "$packages" ] && exit 0
+[ "${1-}" = --check ] && exit 1
+
+packages="$packages$(missing $welcome)"
+if ! command -v apt-get >/dev/null; then
+  say "The course needs things that are not here, and can install them on Debian and Ubuntu only. Please install:" \
+    "a C++20 compiler, CMake 3.22, make, pkg-config, Google Benchmark 1.7, hwloc, fmt, CLI11, nlohmann-json," \
+    "GoogleTest (with headers and .pc files), Python 3 with matplotlib; ninja and git are welcome." \
+    "Missing here, by their Debian names: $packages"
+  exit 2
+elif [ "$(id -u)" = 0 ]; then as_root=
+elif sudo -n true </dev/null 2>/dev/null; then as_root="sudo -n "
+else
+  say "The course needs packages that are not installed, and installing takes root. Please run this, then try again:" \
+    "  sudo apt-get update && sudo apt-get install --no-install-recommends $packages"
+  exit 2
+fi
+
+say "Installing with ${as_root}apt-get (some minutes the first time): $packages"
+log=$(mktemp) && trap 'rm -f "$log"' EXIT || exit 2
+apt="${as_root}env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3"
+# An update that fails (no network, another apt at work) leaves the old lists: the install tells whether they serve.
+$apt update </dev/null >"$log" 2>&1
+if ! $apt install -y --no-install-recommends $packages </dev/null >>"$log" 2>&1; then
+  tail -n 15 "$log" >&2
+  say "apt-get could not install it all: see above. Is there a network?"
+  exit 2
+fi
+packages=$(needed)
+[ -z "$packages" ] && exit
+say "Installed, yet this is still missing, or too old here (Google Benchmark must be 1.7 or newer): $packages"
+exit 2
