@@ -16,15 +16,16 @@ struct Core {
 };
 
 struct Machine {
-  std::vector<Core> cores;      ///< at least one; fastest kind first, then topology order
-  int configured = 1;           ///< CPUs the kernel could ever have (_SC_NPROCESSORS_CONF)
-  int online = 1;               ///< CPUs running now (_SC_NPROCESSORS_ONLN)
-  int packages = 1;             ///< of the whole machine, like the next three
+  std::vector<Core> cores;  ///< at least one; fastest kind first, then topology order
+  int configured = 1;       ///< CPUs the kernel could ever have (_SC_NPROCESSORS_CONF)
+  int online = 1;           ///< CPUs running now (_SC_NPROCESSORS_ONLN)
+  int packages = 1;         ///< of the whole machine, like the next three
   int numa_nodes = 1;
   int physical_cores = 1;
   int hardware_threads = 1;
   std::optional<double> quota;  ///< CPUs' worth of time the control groups grant, e.g. 1.5; none without a limit
-  bool real = true;             ///< false for a synthetic topology, on which nothing may be bound
+  bool real = true;             ///< false for a synthetic topology (or under HWLOC_SYNTHETIC), on which nothing may be bound
+  std::string cpu;              ///< model name; empty when unknown
   std::string drawing;          ///< the topology in one line, e.g. "1 package, 2 cores, 2 hardware threads"
 
   int allowed_cores() const { return static_cast<int>(cores.size()); }
@@ -37,8 +38,8 @@ struct Machine {
 /// This machine, seen by this process. Throws std::runtime_error with a sentence when the topology cannot be read.
 Machine this_machine();
 
-/// A machine for tests, from hwloc's synthetic notation ("package:2 core:4 pu:2") or, when it starts with '<', from hwloc's
-/// XML; `allowed` is a list such as "0-3,8" (empty: all). Throws std::invalid_argument for a notation hwloc refuses.
+/// A machine for tests, from hwloc's synthetic notation ("package:2 core:4 pu:2") or, when it starts with '<', from its
+/// XML; `allowed` is a list such as "0-3,8" (empty: all). Throws std::invalid_argument for what hwloc refuses.
 Machine synthetic_machine(const std::string& topology, const std::string& allowed = "",
                           std::optional<double> quota = std::nullopt);
 

@@ -11,8 +11,8 @@
 
 namespace lab {
 
-/// CPUs for a team of CPU-bound workers: one a physical core first (fastest kind first), then the cores' further hardware
-/// threads. Empty when there are more workers than allowed hardware threads: such a team floats, it is never wrapped.
+/// CPUs for a team of CPU-bound workers: one a physical core first (fastest kind first), then their further hardware
+/// threads. Empty for more workers than allowed hardware threads: such a team floats, it is never wrapped.
 std::vector<int> place(const Machine&, int workers);
 
 /// True when at that team size two workers share a physical core, so that neither can run at a core's full speed.
@@ -23,8 +23,8 @@ enum class Distance { same_cpu, sibling, other_core };
 std::string name(Distance);
 std::optional<Distance> distance_named(const std::string&);  ///< "same-cpu", "sibling", "other-core"
 
-/// Two CPUs at that distance; none where this machine, or what is allowed of it, has no such pair. other_core stays in one
-/// package and NUMA node where it can.
+/// Two CPUs at that distance; none where this machine, or what is allowed of it, has no such pair. other_core stays in
+/// one package and NUMA node where it can.
 std::optional<std::pair<int, int>> place_pair(const Machine&, Distance);
 
 /// Binds the calling thread to these CPUs, and checks that it took effect. Throws std::system_error.
