@@ -1,0 +1,298 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cstdio>
+#include <map>
+#include <memory>
+#include <regex>
+#include <set>
+#include <stdexcept>
+
+#include "common/course/course.hpp"
+
+namespace lab::course {
+namespace {
+
+namespace fs = std::filesystem;
+using Files = std::vector<std::string>;
+
+/// What each folder of common/ may include of it: itself and what lies below.
+const std::map<std::string, std::set<std::string>> layers{
+    {"kernels", {"kernels"}},
+    {"os", {"os"}},
+    {"machine", {"machine", "os"}},
+    {"harness", {"harness", "machine", "os", "kernels"}},
+    {"course", {"course", "harness", "machine", "os", "kernels"}}};
+
+/// Libraries that one file alone may know, so that replacing one stays a change of one file.
+const std::pair<const char*, std::regex> kept_apart[] = {{"nlohmann/json", std::regex("<nlohmann/")},
+                                                         {"CLI11", std::regex("<CLI/")},
+                                                         {"hwloc", std::regex("<hwloc(\\.h|/)")}};
+
+const std::set<std::string> top_level{
+    ".ci",      ".clang-format", ".clang-tidy",     ".gitignore", "CMakeLists.txt", "LICENSE", "CMakePresets.json",
+    "Makefile", "README.md",     "CONTRIBUTING.md", "common",     "docs",           "labs",    "plots"};
+
+constexpr std::size_t main_lines = 200, header_lines = 150, common_wanted = 1500, common_limit = 2200;
+
+/// The folders and the file name of a path: {"common", "os", "team.hpp"}.
+std::vector<std::string> pieces(const std::string& path) {
+  std::vector<std::string> found;
+  for (const auto& piece : fs::path(path)) found.push_back(piece.string());
+  return found;
+}
+
+std::string lab_of(const std::string& path) {
+  static const std::regex folder("(^|/)(\\d\\d_\\w+)/");
+  std::smatch match;
+  return std::regex_search(path, match, folder) ? match[2].str() : "";
+}
+
+/// The anchor GitHub gives a heading: small letters, digits, - and _; blanks become -; other punctuation goes.
+std::string anchor_of(const std::string& heading) {
+  static const std::regex link(R"(\[([^\]]*)\]\([^)]*\))");
+  const auto text = std::regex_replace(heading, link, "$1");
+  std::string anchor;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    if (byte < 0x80) {
+      if (std::isalnum(byte) || byte == '-' || byte == '_') anchor += static_cast<char>(std::tolower(byte));
+      if (byte == ' ') anchor += '-';
+      continue;
+    }
+    const std::size_t length = byte >= 0xF0 ? 4 : byte >= 0xE0 ? 3 : 2;
+    if (byte != 0xC2 && byte != 0xE2)
+      anchor += text.substr(i, length);  // punctuation begins with these: · — … and the like
+    i += length - 1;
+  }
+  return anchor;
+}
+
+bool is_code(const std::string& file) {
+  return file.ends_with(".hpp") || file.ends_with(".cpp");
+}
+
+class Inspector {
+ public:
+  Inspector(fs::path root, Files files) : root_(std::move(root)), files_(std::move(files)) {}
+
+  void labs() {
+    std::set<std::string> names;
+    for (const auto& file : files_) {
+      if (file.starts_with("labs/") && !lab_of(file).empty()) names.insert(lab_of(file));
+    }
+    for (const auto& name : names) {
+      const auto folder = "labs/" + name + "/";
+      for (const auto& page :
+           {folder + "README.md", folder + "AFTER.md", folder + "main.cpp", "plots/" + name + ".py"}) {
+        if (!has(page)) broken("{} is missing: every lab has one.", page);
+      }
+      if (std::none_of(files_.begin(), files_.end(),
+                       [&](const auto& file) { return file.starts_with(folder) && file.ends_with("_test.cpp"); })) {
+        broken("{} has no test: add <idea>_test.cpp.", folder);
+      }
+      if (!has(folder + "main.cpp")) continue;
+      const auto lines = read_lines(root_ / folder / "main.cpp");
+      const auto says = [&](const char* word) {
+        return std::any_of(lines.begin(), lines.end(),
+                           [&](const auto& line) { return line.find(word) != std::string::npos; });
+      };
+      if (!says(".id =")) broken("{}main.cpp states no claim (.id =).", folder);
+      if (!says(".floors")) broken("{}main.cpp names no floor (.floors).", folder);
+      if (lines.size() > main_lines) {
+        broken("{}main.cpp has {} lines, and {} are the limit: move the idea to a file of its own.", folder,
+               lines.size(), main_lines);
+      }
+    }
+  }
+
+  void code() {
+    static const std::regex include("^\\s*#\\s*include\\s*([\"<][^\">]+[\">])");
+    std::map<std::string, Files> users;
+    std::size_t common_lines = 0;
+    for (const auto& file : files_) {
+      if (!is_code(file)) continue;
+      const auto path = pieces(file);
+      const auto lines = read_lines(root_ / file);
+      const bool common = path.front() == "common", test = file.ends_with("_test.cpp");
+      if (common && file.ends_with(".hpp") && lines.size() > header_lines) {
+        broken("{} has {} lines, and {} are the limit for a header in common/.", file, lines.size(), header_lines);
+      }
+      if (common && path.size() > 2 && path[1] != "course" && !test && path.back() != "guard.cpp" &&
+          path.back() != "check_quiet.cpp") {
+        common_lines += lines.size();
+      }
+      for (const auto& line : lines) {
+        std::smatch match;
+        if (!std::regex_search(line, match, include)) continue;
+        const std::string target = match[1];
+        points_down(file, path, target.substr(1, target.size() - 2));
+        for (const auto& [library, pattern] : kept_apart) {
+          if (std::regex_search(target, pattern)) users[library].push_back(file);
+        }
+      }
+    }
+    for (auto& [library, by] : users) {
+      std::sort(by.begin(), by.end());
+      by.erase(std::unique(by.begin(), by.end()), by.end());
+      if (library == "hwloc") {  // a test makes foreign machines with it
+        std::erase_if(by, [](const auto& file) { return file.ends_with("_test.cpp"); });
+      }
+      if (by.size() > 1) broken("{} is included by {}: one file alone may know it.", library, fmt::join(by, ", "));
+    }
+    const auto count =
+        fmt::format("What a lab includes from common/ has {} lines; about {} are wanted", common_lines, common_wanted);
+    if (common_lines > common_limit) {
+      broken("{}, and {} are the limit.", count, common_limit);
+    } else {
+      found.notes.push_back(count + (common_lines > common_wanted ? ": too many." : "."));
+    }
+  }
+
+  void links() {
+    static const std::regex link(R"(\]\(<?([^()\s>]+)>?(?:\s+"[^"]*")?\)|^\[[^\]]+\]:\s+(\S+))");
+    static const std::regex elsewhere("^([a-zA-Z][a-zA-Z0-9+.-]*:|//)");
+    for (const auto& file : files_) {
+      if (!file.ends_with(".md")) continue;
+      for (const auto& line : page(file).prose) {
+        for (std::sregex_iterator at(line.begin(), line.end(), link), end; at != end; ++at) {
+          const std::string target = (*at)[1].matched ? (*at)[1] : (*at)[2];
+          if (std::regex_search(target, elsewhere)) continue;
+          const auto hash = target.find('#');
+          const auto path = target.substr(0, hash);
+          const auto to = path.empty() ? file : (fs::path(file).parent_path() / path).lexically_normal().string();
+          if (!fs::exists(root_ / to)) {
+            broken("{} links to {}, which is not there.", file, target);
+          } else if (hash != std::string::npos && to.ends_with(".md") &&
+                     !page(to).anchors.contains(target.substr(hash + 1))) {
+            broken("{} links to {}, but {} has no such heading.", file, target, to);
+          }
+        }
+      }
+    }
+  }
+
+  void at_top_level(const Files& tracked) {
+    std::set<std::string> strangers;
+    for (const auto& file : tracked) {
+      if (!top_level.contains(pieces(file).front())) strangers.insert(pieces(file).front());
+    }
+    for (const auto& name : strangers)
+      broken("{} has no place at the top level: move it to a folder that is there.", name);
+  }
+
+  Inspection found;
+
+ private:
+  template <typename... Values>
+  void broken(fmt::format_string<Values...> sentence, Values&&... values) {
+    found.violations.push_back(fmt::format(sentence, std::forward<Values>(values)...));
+  }
+
+  bool has(const std::string& file) const { return std::find(files_.begin(), files_.end(), file) != files_.end(); }
+
+  void points_down(const std::string& file, const std::vector<std::string>& path, const std::string& target) {
+    const auto to = pieces(target);
+    const auto own = lab_of(file), other = lab_of(target);
+    if (path.front() == "common") {
+      const auto layer = layers.find(path[1]);
+      const bool up = !other.empty() || (to.front() == "common" && layer != layers.end() && to.size() > 2 &&
+                                         !layer->second.contains(to[1]));
+      if (up) broken("{} includes {}: nothing points up.", file, target);
+    } else if (!own.empty()) {
+      if (other > own) broken("{} includes {}: a lab uses the mechanisms of lower-numbered labs only.", file, target);
+      if (target.starts_with("common/course/"))
+        broken("{} includes {}: labs know nothing of the course program.", file, target);
+    }
+  }
+
+  struct Page {
+    std::vector<std::string> prose;  ///< lines outside code, without what stands in `code`
+    std::set<std::string> anchors;
+  };
+
+  const Page& page(const std::string& file) {
+    const auto [at, fresh] = pages_.try_emplace(file);
+    if (!fresh) return at->second;
+    static const std::regex code("`[^`]*`"), heading("^#{1,6}\\s+(.*)"), anchor("<a (?:id|name)=\"([^\"]+)\"");
+    bool fenced = false;
+    std::map<std::string, int> seen;
+    for (const auto& line : read_lines(root_ / file)) {
+      const auto text = std::min(line.find_first_not_of(' '), line.size());
+      if (line.compare(text, 3, "```") == 0) fenced = !fenced;
+      if (fenced) continue;
+      std::smatch match;
+      if (std::regex_search(line, match, anchor)) at->second.anchors.insert(match[1]);
+      if (std::regex_match(line, match, heading)) {
+        const auto slug = anchor_of(match[1]);
+        const int earlier = seen[slug]++;
+        at->second.anchors.insert(earlier ? fmt::format("{}-{}", slug, earlier) : slug);
+      }
+      at->second.prose.push_back(std::regex_replace(line, code, ""));
+    }
+    return at->second;
+  }
+
+  fs::path root_;
+  Files files_;
+  std::map<std::string, Page> pages_;
+};
+
+/// What `git ls-files` answers in `root`; none outside a checkout, or in a copy that a checkout around it ignores.
+std::optional<Files> git_files(const fs::path& root, const std::string& which) {
+  std::string quoted;
+  for (const char c : root.string()) quoted += c == '\'' ? "'\\''" : std::string(1, c);
+  const auto command = fmt::format("git -C '{}' -c core.quotePath=false ls-files {} 2>/dev/null", quoted, which);
+  std::unique_ptr<FILE, int (*)(FILE*)> git(popen(command.c_str(), "r"), pclose);
+  if (!git) return std::nullopt;
+  Files files;
+  char line[4096];
+  while (std::fgets(line, sizeof line, git.get())) {
+    files.emplace_back(line, std::string(line).find_last_not_of('\n') + 1);
+    if (!fs::exists(root / files.back())) files.pop_back();  // deleted, but not committed yet
+  }
+  if (pclose(git.release()) != 0 || files.empty()) return std::nullopt;
+  return files;
+}
+
+Files files_below(const fs::path& root) {
+  Files files;
+  for (fs::recursive_directory_iterator at(root), end; at != end; ++at) {
+    const auto name = at->path().filename().string();
+    if (at->is_directory() && (name.starts_with(".") || name.starts_with("build") || name == "results")) {
+      at.disable_recursion_pending();
+    } else if (at->is_regular_file()) {
+      files.push_back(fs::relative(at->path(), root).string());
+    }
+  }
+  return files;
+}
+
+}  // namespace
+
+Inspection inspect(const fs::path& root, const Files& files, const Files& tracked) {
+  Inspector inspector(root, files);
+  inspector.labs();
+  inspector.code();
+  inspector.links();
+  inspector.at_top_level(tracked);
+  return inspector.found;
+}
+
+int check(const fs::path& root) {
+  if (!fs::is_directory(root / "labs")) {
+    throw std::invalid_argument(
+        fmt::format("There is no folder {}: name the labs with --labs DIR.", (root / "labs").string()));
+  }
+  const auto tracked = git_files(root, "");
+  const auto files = tracked ? *git_files(root, "--cached --others --exclude-standard") : files_below(root);
+  const auto [violations, notes] = inspect(root, files, tracked.value_or(Files{}));
+  if (!tracked) fmt::print("Not a git checkout: what may stand at the top level was not checked.\n");
+  for (const auto& note : notes) fmt::print("{}\n", note);
+  for (const auto& sentence : violations) fmt::print("{}\n", sentence);
+  fmt::print("{} files, {} rules broken\n", files.size(), violations.size());
+  return violations.empty() ? 0 : 1;
+}
+
+}  // namespace lab::course
