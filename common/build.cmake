@@ -12,7 +12,8 @@ pkg_check_modules(hwloc REQUIRED IMPORTED_TARGET hwloc)
 # Options every target of the project is built with. The include path is the root: "common/os/team.hpp".
 add_library(lab_options INTERFACE)
 target_include_directories(lab_options INTERFACE ${PROJECT_SOURCE_DIR})
-target_compile_options(lab_options INTERFACE -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor)
+target_compile_options(lab_options INTERFACE -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor
+                       -Wno-missing-field-initializers)  # a claim names the members it sets, the rest have defaults
 target_link_libraries(lab_options INTERFACE Threads::Threads fmt::fmt)
 if(LAB_WERROR)
   target_compile_options(lab_options INTERFACE -Werror)
@@ -71,7 +72,6 @@ function(add_lab name)
   endif()
   add_executable(${name} ${name}/main.cpp)
   target_link_libraries(${name} PRIVATE ideas_${name})
-  target_compile_definitions(${name} PRIVATE LAB_NAME="${name}")
   foreach(idea ${ideas})
     if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/${idea}_test.cpp)
       add_unit_test(${name}/${idea} ideas_${name})

@@ -148,7 +148,7 @@ std::set<fs::path> named_memory(const fs::path& queues) {
 
 // True when a living process has the segment or queue open or mapped. (A queue's link shows its name alone.)
 bool in_use(const fs::path& path) {
-  const std::string name = "/" + path.filename().string();
+  const std::string name = fmt::format("/{}", path.filename().string());
   for (const fs::path& process : processes()) {
     if (slurp(process / "maps").find(path.string()) != std::string::npos) return true;
     for (const fs::path& descriptor : entries(process / "fd")) {

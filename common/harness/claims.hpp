@@ -1,0 +1,103 @@
+// Claims: what is believed, within which band, and the judge that answers from the measured rounds.
+#pragma once
+
+#include <functional>
+#include <limits>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "common/harness/record.hpp"
+
+namespace lab {
+
+/// One variant in one round.
+struct Measurement {
+  std::string variant;  ///< function and arguments: "raw_value/every:1000"
+  int round = 0;
+  std::int64_t iterations = 1;
+  double seconds = 0;      ///< wall time an iteration
+  double cpu_seconds = 0;  ///< CPU time of all workers an iteration
+  std::map<std::string, double> counters;
+  std::string invalid;  ///< why it does not count; empty when it does
+};
+
+/// What a claim reads of a measurement: its time an iteration in seconds, or one of its counters. Implicit from a name.
+struct Value {
+  Value(const char* name) : variant(name) {}
+  Value(std::string name, std::string of_counter = "") : variant(std::move(name)), counter(std::move(of_counter)) {}
+  std::string variant, counter;
+};
+
+/// A number computed from values of one round, and the band it must lie in.
+struct Point {
+  std::vector<Value> inputs;
+  std::function<double(std::span<const double>)> compute;
+  double low = -std::numeric_limits<double>::infinity();
+  double high = std::numeric_limits<double>::infinity();
+  std::string label;  ///< which of a model's points this is: "4 workers"
+
+  Point within(double from, double to) const { return with(from, to); }
+  Point at_most(double to) const { return with(low, to); }
+  Point at_least(double from) const { return with(from, high); }
+  Point labelled(std::string text) const;
+
+ private:
+  Point with(double from, double to) const;
+};
+
+/// a / b.
+Point ratio(Value a, Value b);
+/// Any function of several values of one round.
+Point compute(std::vector<Value> inputs, std::function<double(std::span<const double>)> formula);
+
+/// What was counted or seen.
+struct Seen {
+  bool holds = false;
+  std::string what;   ///< the sentence of evidence: "1200000 of 1200000 increments"
+  bool known = true;  ///< false: could not be observed this time, which is can't tell
+};
+
+/// How a claim is answered: by one ratio, by several points that must all lie in their bands, or by a fact.
+struct Measure {
+  Measure() = default;
+  Measure(Point point) : kind("ratio"), points{std::move(point)} {}  // NOLINT: a ratio is a measure
+  std::string kind;                ///< "ratio", "model" or "fact"
+  std::vector<Point> points;
+  std::function<Seen()> look;      ///< of a fact: runs once, before the rounds
+  bool correctness = false;        ///< a fact that, when false, is a wrong answer: the lab exits 1
+};
+Measure model(std::vector<Point> points);
+Measure fact(std::function<Seen()> look);         ///< about the machine: false is "not held"
+Measure correctness(std::function<Seen()> look);  ///< about our answers: false is a failure
+
+/// The book's own figures for the claim: for reading beside ours, never judged.
+struct Book {
+  double low = 0, high = 0;  ///< both 0: no number was published
+  std::string source;
+};
+
+struct Claim {
+  std::string id, text;
+  Measure measure;
+  std::optional<Book> book;
+  std::string because;  ///< the reason in one line, shown after the run
+  std::string needs;    ///< what this machine lacks for it ("2 cores; 1 is allowed here"); empty: nothing
+  std::string unit = "x";
+};
+
+/// Fewer valid rounds than this carry no verdict.
+inline constexpr int kLeastRounds = 6;
+
+/// Rounds in which every input of every point is valid (the fewest over the points).
+int valid_rounds(const Measure&, std::span<const Measurement>);
+
+/// Answers the claim. `untimeable`: why no timing of this build counts, if so. Pure: the same rounds, the same answer.
+ClaimResult judge(const Claim&, std::span<const Measurement>, const std::optional<std::string>& untimeable);
+
+/// Median of the paired ratios of two variants and its 95 % interval.
+FloorResult judge_floor(const std::string& mechanism, const std::string& floor, std::span<const Measurement>);
+
+}  // namespace lab

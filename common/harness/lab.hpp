@@ -1,0 +1,55 @@
+// A lab: variants declared with Google Benchmark, claims about them, and lab::run, which does the rest.
+#pragma once
+
+#include <benchmark/benchmark.h>
+
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "common/harness/claims.hpp"
+#include "common/harness/measure.hpp"
+#include "common/harness/rounds.hpp"
+#include "common/harness/trace.hpp"
+
+namespace lab {
+
+/// What this machine lacks for a claim: for Claim::needs. Empty when it lacks nothing.
+std::string needs_cores(int cores);          ///< physical cores, as far as affinity and quota allow them
+std::string needs_hardware_threads();        ///< more hardware threads than physical cores
+std::string needs_equal_cores();             ///< one kind of core
+
+/// An option of one lab's own: its value is stored before anything runs.
+struct Option {
+  std::string name, help;            ///< "--every"
+  std::string* value;                ///< holds the default
+  std::vector<std::string> allowed;  ///< empty: anything
+};
+
+struct Lab {
+  std::string title;     ///< "The interpreter lock"
+  std::string question;  ///< shown before the run
+  std::string predict;   ///< what the user is asked to predict; an answer is stored, never judged
+  std::vector<Claim> claims;
+  /// Mechanism and the floor below it, both variants: the least the machine charges for the same protocol.
+  std::vector<std::pair<std::string, std::string>> floors;
+  /// What is shown and stored but is no time: a name and a function that makes the text.
+  std::vector<std::pair<std::string, std::function<std::string()>>> tables;
+  /// Records a timeline, once, after the rounds.
+  std::function<void(Trace&)> trace;
+  std::vector<Option> options;
+  /// Demonstrations for --show NAME, run instead of the experiment; their output goes to stdout.
+  std::vector<std::pair<std::string, std::function<void()>>> shows;
+};
+
+/// Parses the options, measures, judges, prints and records. Returns the exit status: 0 ran, 1 a wrong answer or a crash, 2 bad
+/// options, 77 a missing prerequisite; on Ctrl-C the program ends with 130. Call it from main and return what it returns.
+int run(int argc, char** argv, const Lab& lab);
+
+/// Thrown where a prerequisite turns out to be missing: the lab says the sentence and ends with status 77.
+struct MissingPrerequisite : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+}  // namespace lab

@@ -1,0 +1,30 @@
+// One measurement: a benchmark's loop run once, by a team of workers or by the main thread, with the evidence that its time
+// can be trusted.
+#pragma once
+
+#include <benchmark/benchmark.h>
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "common/harness/validity.hpp"
+#include "common/machine/placement.hpp"
+#include "common/os/team.hpp"
+
+namespace lab {
+
+/// Runs the benchmark's loop in `size` workers: each calls work(worker) state.max_iterations times after a common start. The
+/// measured time is that from the first worker's start to the last one's end. Returns the workers' reports, answers summed
+/// over the iterations. A busy team is placed one worker a core; a larger one floats.
+/// Throws WorkerError when a worker dies, throws or takes over 60 s.
+std::vector<Report> team(benchmark::State& state, Vehicle vehicle, int size, std::function<std::uint64_t(int worker)> work);
+
+/// Marks the benchmark's answer as wrong unless it is right: the lab then ends with status 1, whatever the timing.
+void expect(benchmark::State& state, bool right, const std::string& otherwise);
+
+/// For the rounds, not for labs: runs one variant once with that many iterations. Throws what the benchmark throws.
+Raw measure(benchmark::internal::Benchmark* family, const std::string& variant, Kind kind, std::int64_t iterations,
+            Yardstick& yardstick, ForeignLoad& foreign);
+
+}  // namespace lab

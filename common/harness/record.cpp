@@ -1,0 +1,161 @@
+#include "common/harness/record.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <fstream>
+#include <nlohmann/json.hpp>  // slow to compile: this file alone includes it
+#include <sstream>
+#include <stdexcept>
+
+#include "common/os/descriptor.hpp"
+
+namespace lab {
+namespace {
+
+using nlohmann::ordered_json;
+
+template <class T>
+ordered_json or_null(const std::optional<T>& value) {
+  return value ? ordered_json(*value) : ordered_json(nullptr);
+}
+std::optional<double> number(const ordered_json& value) {
+  return value.is_null() ? std::nullopt : std::optional(value.get<double>());
+}
+std::optional<std::string> text(const ordered_json& value) {
+  return value.is_null() ? std::nullopt : std::optional(value.get<std::string>());
+}
+
+// The library writes NaN and Infinity as bare words, which are not JSON.
+ordered_json parse_measurements(std::string json) {
+  for (const char* word : {"NaN", "-Infinity", "Infinity", "-inf", "inf", "nan"}) {
+    for (std::size_t at = 0; (at = json.find(std::string(": ") + word, at)) != std::string::npos;) {
+      json.replace(at + 2, std::string_view(word).size(), "null");
+    }
+  }
+  return ordered_json::parse(json);
+}
+
+// Signals that would end the program between making a temporary file and renaming it wait until it is done.
+class HoldSignals {
+ public:
+  HoldSignals() {
+    sigset_t held;
+    sigfillset(&held);
+    pthread_sigmask(SIG_BLOCK, &held, &before_);
+  }
+  ~HoldSignals() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+ private:
+  sigset_t before_;
+};
+
+}  // namespace
+
+Record read_record(const std::filesystem::path& path) {
+  std::ifstream file(path);
+  if (!file) throw std::runtime_error(path.string() + ": cannot be read");
+  std::stringstream content;
+  content << file.rdbuf();
+  Record record;
+  try {
+    ordered_json json = ordered_json::parse(content.str());
+    const ordered_json lab = json.at("lab");
+    if (lab.at("schema") != 1) {
+      throw std::runtime_error(path.string() + ": is of schema " + lab.at("schema").dump() + "; this program reads schema 1");
+    }
+    record.name = lab.at("name");
+    record.title = lab.at("title");
+    record.size = lab.at("size");
+    record.date = lab.at("date");
+    for (const ordered_json& c : lab.at("claims")) {
+      record.claims.push_back({c.at("id"), c.at("kind"), c.at("text"), c.at("source"), number(c.at("band").at(0)),
+                               number(c.at("band").at(1)), number(c.at("estimate")), number(c.at("low")), number(c.at("high")),
+                               c.at("valid_rounds"), c.at("rounds"), c.at("verdict"), c.at("reason")});
+    }
+    for (const ordered_json& f : lab.at("floors")) {
+      record.floors.push_back({f.at("mechanism"), f.at("floor"), number(f.at("ratio")), number(f.at("low")), number(f.at("high"))});
+    }
+    for (const auto& [key, value] : lab.at("environment").items()) record.environment.emplace_back(key, text(value));
+    record.prediction = text(lab.at("prediction"));
+    for (const auto& [key, value] : lab.at("tables").items()) record.tables.emplace_back(key, value);
+    json.erase("lab");
+    record.benchmark_json = json.dump();
+  } catch (const ordered_json::exception& error) {
+    throw std::runtime_error(path.string() + ": is damaged or no lab's record (" + error.what() + ")");
+  }
+  return record;
+}
+
+std::string to_json(const Record& record) {
+  ordered_json json = record.benchmark_json.empty() ? ordered_json::object() : parse_measurements(record.benchmark_json);
+  if (json.contains("context")) {  // results are shared: they name neither host nor folders
+    json["context"].erase("host_name");
+    json["context"].erase("executable");
+  }
+  ordered_json claims = ordered_json::array(), floors = ordered_json::array();
+  for (const ClaimResult& c : record.claims) {
+    claims.push_back({{"id", c.id},
+                      {"kind", c.kind},
+                      {"text", c.text},
+                      {"source", c.source},
+                      {"band", {or_null(c.band_low), or_null(c.band_high)}},
+                      {"estimate", or_null(c.estimate)},
+                      {"low", or_null(c.low)},
+                      {"high", or_null(c.high)},
+                      {"valid_rounds", c.valid_rounds},
+                      {"rounds", c.rounds},
+                      {"verdict", c.verdict},
+                      {"reason", c.reason}});
+  }
+  for (const FloorResult& f : record.floors) {
+    floors.push_back({{"mechanism", f.mechanism}, {"floor", f.floor}, {"ratio", or_null(f.ratio)}, {"low", or_null(f.low)}, {"high", or_null(f.high)}});
+  }
+  ordered_json environment = ordered_json::object(), tables = ordered_json::object();
+  for (const auto& [key, value] : record.environment) environment[key] = or_null(value);
+  for (const auto& [key, value] : record.tables) tables[key] = value;
+  json["lab"] = {{"schema", 1},
+                 {"name", record.name},
+                 {"title", record.title},
+                 {"size", record.size},
+                 {"date", record.date},
+                 {"claims", claims},
+                 {"floors", floors},
+                 {"environment", environment},
+                 {"prediction", or_null(record.prediction)},
+                 {"tables", tables}};
+  return json.dump(1, ' ', false, ordered_json::error_handler_t::replace) + "\n";
+}
+
+void write_whole(const std::filesystem::path& path, const std::string& content) {
+  const std::filesystem::path folder = path.has_parent_path() ? path.parent_path() : ".";
+  std::filesystem::create_directories(folder);
+  const std::string what = "cannot write " + path.string();
+  // The file has no name until it is whole, so that nothing is left behind should we be killed while we write.
+  Descriptor file(::open(folder.c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0644));
+  const std::string temporary = (folder / ("." + path.filename().string() + ".new")).string();
+  const bool nameless = static_cast<bool>(file);
+  const HoldSignals hold;
+  ::unlink(temporary.c_str());  // what a killed program may have left
+  if (!nameless) {
+    if (errno != EOPNOTSUPP && errno != EISDIR && errno != ENOENT && errno != EINVAL) throw_errno(what);
+    file.reset(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
+    if (!file) throw_errno(what);
+  }
+  try {
+    write_all(file.get(), std::as_bytes(std::span(content)));
+    if (::fsync(file.get()) < 0) throw_errno(what);
+    if (nameless && ::linkat(AT_FDCWD, fmt::format("/proc/self/fd/{}", file.get()).c_str(), AT_FDCWD, temporary.c_str(),
+                             AT_SYMLINK_FOLLOW) < 0) {
+      throw_errno(what);
+    }
+    if (::rename(temporary.c_str(), path.c_str()) < 0) throw_errno(what);
+  } catch (const std::system_error& error) {
+    ::unlink(temporary.c_str());
+    throw std::system_error(error.code(), what);
+  }
+}
+
+}  // namespace lab

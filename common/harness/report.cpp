@@ -1,0 +1,149 @@
+#include "common/harness/report.hpp"
+
+#include <benchmark/benchmark.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <map>
+#include <sstream>
+
+#include "common/harness/statistics.hpp"
+
+namespace lab {
+namespace {
+
+std::string figure(double value, const std::string& unit) {
+  return fmt::format("{:.{}f}{}", value, std::abs(value) < 10 ? 3 : std::abs(value) < 100 ? 2 : 1, unit);
+}
+
+using Run = benchmark::BenchmarkReporter::Run;
+
+Run as_run(const Measurement& m, int rounds) {
+  Run run;
+  run.run_name.function_name = m.variant;
+  run.run_type = Run::RT_Iteration;
+  run.iterations = m.iterations;
+  run.threads = 1;
+  run.time_unit = benchmark::kNanosecond;
+  run.real_accumulated_time = m.seconds * static_cast<double>(m.iterations);
+  run.cpu_accumulated_time = m.cpu_seconds * static_cast<double>(m.iterations);
+  run.repetition_index = m.round;
+  run.repetitions = rounds;
+  run.report_label = m.invalid;
+  for (const auto& [name, value] : m.counters) run.counters[name] = benchmark::Counter(value);
+  return run;
+}
+
+// One line a variant: medians over its valid rounds, or over all where none is valid.
+std::vector<Measurement> medians(const std::vector<Measurement>& all) {
+  std::map<std::string, std::vector<const Measurement*>> by_variant;
+  for (const Measurement& m : all) by_variant[m.variant].push_back(&m);
+  std::vector<Measurement> out;
+  for (auto& [variant, list] : by_variant) {
+    std::vector<const Measurement*> counted;
+    std::copy_if(list.begin(), list.end(), std::back_inserter(counted), [](auto* m) { return m->invalid.empty(); });
+    const auto& used = counted.empty() ? list : counted;
+    const auto median_of = [&](auto field) {
+      std::vector<double> values;
+      for (const Measurement* m : used) values.push_back(field(*m));
+      return median(values);
+    };
+    Measurement line = *used.front();
+    line.seconds = median_of([](const Measurement& m) { return m.seconds; });
+    line.cpu_seconds = median_of([](const Measurement& m) { return m.cpu_seconds; });
+    for (auto& [name, value] : line.counters) {
+      value = median_of([&, key = name](const Measurement& m) { return m.counters.at(key); });
+    }
+    line.counters.erase("valid");
+    line.counters["valid_rounds"] = static_cast<double>(counted.size());
+    line.invalid.clear();
+    out.push_back(line);
+  }
+  return out;
+}
+
+}  // namespace
+
+std::string band_in_words(const ClaimResult& r) {
+  if (r.band_low && r.band_high) return fmt::format("{:.4g} to {:.4g}", *r.band_low, *r.band_high);
+  if (r.band_high) return fmt::format("at most {:.4g}", *r.band_high);
+  if (r.band_low) return fmt::format("at least {:.4g}", *r.band_low);
+  return "";
+}
+
+std::string verdict_lines(const Claim& claim, const ClaimResult& r) {
+  if (r.verdict == "needs") return fmt::format("not testable here: {:<31} {}\n", r.reason, r.text);
+  std::string line = fmt::format("{:<10} {}", r.verdict, r.text);
+  if (r.estimate) {
+    line += ": " + figure(*r.estimate, claim.unit);
+    if (r.low && r.high) line += fmt::format(" [{}, {}]", figure(*r.low, ""), figure(*r.high, ""));
+    line += fmt::format(", band {}, {} of {} rounds", band_in_words(r), r.valid_rounds, r.rounds);
+  }
+  std::string second;
+  if (claim.book && (claim.book->low != 0 || claim.book->high != 0)) {
+    second = claim.book->low == claim.book->high ? fmt::format("book {}", figure(claim.book->low, claim.unit))
+                                                 : fmt::format("book {} to {}", figure(claim.book->low, ""), figure(claim.book->high, claim.unit));
+    second += fmt::format(" ({})", claim.book->source);
+  }
+  if (!r.reason.empty()) second += (second.empty() ? "" : " · ") + r.reason;
+  return line + "\n" + (second.empty() ? "" : "           " + second + "\n");
+}
+
+std::string floor_lines(const std::vector<FloorResult>& floors) {
+  std::string out;
+  for (const FloorResult& f : floors) {
+    if (out.empty()) out = "\nDistance from the floor (a floor: the least this machine can charge for the same protocol, bare system calls or instructions)\n";
+    if (!f.ratio) {
+      out += fmt::format("  {}: no valid round beside {}\n", f.mechanism, f.floor);
+    } else {
+      out += fmt::format("  {}: {:.2f}x of {}", f.mechanism, *f.ratio, f.floor);
+      out += f.low ? fmt::format(" [{:.2f}, {:.2f}]\n", *f.low, *f.high) : " (too few rounds for an interval)\n";
+    }
+  }
+  return out;
+}
+
+std::string as_benchmark_output(const std::vector<Measurement>& measurements, const std::string& format) {
+  std::ostringstream out, talk;  // talk: the library's remarks about itself
+  std::vector<Run> runs;
+  const std::vector<Measurement>& shown = format == "console" ? medians(measurements) : measurements;
+  int rounds = 0;
+  for (const Measurement& m : measurements) rounds = std::max(rounds, m.round + 1);
+  for (const Measurement& m : shown) runs.push_back(as_run(m, rounds));
+
+  std::unique_ptr<benchmark::BenchmarkReporter> reporter;
+  if (format == "json") reporter = std::make_unique<benchmark::JSONReporter>();
+  if (format == "console") reporter = std::make_unique<benchmark::ConsoleReporter>(benchmark::ConsoleReporter::OO_Tabular);
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+  if (format == "csv") reporter = std::make_unique<benchmark::CSVReporter>();
+#pragma GCC diagnostic pop
+  reporter->SetOutputStream(&out);
+  reporter->SetErrorStream(&talk);
+  benchmark::BenchmarkReporter::Context context;
+  for (const Run& run : runs) context.name_field_width = std::max(context.name_field_width, run.benchmark_name().size());
+  reporter->ReportContext(context);
+  reporter->ReportRuns(runs);
+  reporter->Finalize();
+  return out.str();
+}
+
+Progress::Progress(std::string name) : name_(std::move(name)), terminal_(::isatty(STDERR_FILENO)) {}
+
+Progress::~Progress() {
+  if (terminal_) std::fputs("\r\033[K", stderr);
+}
+
+void Progress::show(double done, double seconds_left) {
+  if (!terminal_) return;
+  if (done < 1) {
+    fmt::print(stderr, "\r\033[K{}: {:.0f} %, about {:.0f} s left", name_, 100 * done, std::max(seconds_left, 1.0));
+  } else {
+    fmt::print(stderr, "\r\033[K{}: more rounds for claims that lack valid ones, at most {:.0f} s", name_, std::max(seconds_left, 1.0));
+  }
+  std::fflush(stderr);
+}
+
+}  // namespace lab

@@ -1,0 +1,167 @@
+#include "common/harness/rounds.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <random>
+#include <set>
+#include <sstream>
+
+namespace lab {
+namespace {
+
+struct Declared {
+  Family* family;
+  Kind kind;
+  void (*add_arguments)(Family*);
+};
+std::vector<Declared>& declared() {
+  static std::vector<Declared> list;  // filled before main by the BENCHMARK macros
+  return list;
+}
+
+std::vector<std::int64_t>& chosen_counts() {
+  static std::vector<std::int64_t> counts;
+  return counts;
+}
+
+// The library's listing of its variants, as text.
+class Listing : public benchmark::BenchmarkReporter {
+ public:
+  Listing() { SetOutputStream(&text); }
+  bool ReportContext(const Context&) override { return true; }
+  void ReportRuns(const std::vector<Run>&) override {}
+  std::ostringstream text;
+};
+
+void initialize_library(std::vector<std::string> words) {
+  std::vector<char*> argv;
+  for (std::string& word : words) argv.push_back(word.data());
+  int argc = static_cast<int>(argv.size());
+  benchmark::Initialize(&argc, argv.data());
+}
+
+}  // namespace
+
+void declare(Family* family, Kind kind, void (*add_arguments)(Family*)) {
+  family->UseRealTime();
+  declared().push_back({family, kind, add_arguments});
+}
+void busy(Family* family) { declare(family, Kind::busy, nullptr); }
+void blocking(Family* family) { declare(family, Kind::blocking, nullptr); }
+
+std::vector<std::int64_t> worker_counts() {
+  if (!chosen_counts().empty()) return chosen_counts();
+  const std::int64_t cores = machine().allowed_cores();
+  std::set<std::int64_t> counts{1, 2, 4, 8, 16, cores};
+  for (std::int64_t n = 1; n <= std::min<std::int64_t>(cores, 8); ++n) counts.insert(n);
+  for (std::int64_t n = 16; n < cores; n *= 2) counts.insert(n);
+  return {counts.begin(), counts.end()};
+}
+void set_worker_counts(std::vector<std::int64_t> counts) { chosen_counts() = std::move(counts); }
+
+void each_worker_count(Family* family) {
+  family->ArgName("workers");
+  for (const std::int64_t n : worker_counts()) family->Arg(n);
+}
+
+std::vector<Variant> list_variants() {
+  // The library lists names but does not say which family a name belongs to: each family's number of iterations, which is
+  // part of the name, is made its index for the time of the listing.
+  constexpr int kFirst = 1'000'000;
+  for (std::size_t i = 0; i < declared().size(); ++i) {
+    if (declared()[i].add_arguments) declared()[i].add_arguments(declared()[i].family);
+    declared()[i].family->Iterations(kFirst + static_cast<int>(i));
+  }
+  Listing listing;
+  initialize_library({"lab", "--benchmark_list_tests=true"});
+  benchmark::RunSpecifiedBenchmarks(&listing, ".");
+  initialize_library({"lab", "--benchmark_list_tests=false"});
+
+  std::vector<Variant> variants;
+  std::istringstream lines(listing.text.str());
+  for (std::string line; std::getline(lines, line);) {
+    const auto at = line.rfind("/iterations:");
+    if (at == std::string::npos) throw std::logic_error(line + " is not declared by lab::busy or lab::blocking");
+    const Declared& d = declared().at(static_cast<std::size_t>(std::stoi(line.substr(at + 12)) - kFirst));
+    variants.push_back({d.family, d.kind, line.substr(0, at)});
+  }
+  return variants;
+}
+
+Outcome run_rounds(std::vector<Variant> variants, const std::vector<Claim>& claims, const Plan& plan) {
+  Yardstick yardstick;
+  ForeignLoad foreign;
+  Outcome outcome;
+  const auto note_wrong = [&](const Raw& raw) {
+    if (!raw.wrong.empty() && outcome.wrong.size() < 20) outcome.wrong.push_back(raw.wrong);
+    return !raw.wrong.empty();
+  };
+
+  double round_seconds = 0;
+  for (Variant& v : variants) {
+    for (int tries = 0; tries < 3; ++tries) {
+      const auto start = Clock::now();
+      const Raw raw = measure(v.family, v.name, v.kind, v.iterations, yardstick, foreign);
+      if (note_wrong(raw)) break;
+      const double took = raw.measurement.seconds * static_cast<double>(v.iterations);
+      const std::chrono::duration<double> all = Clock::now() - start;
+      if (took >= plan.least_seconds || tries == 2) {
+        round_seconds += all.count();
+        break;
+      }
+      // A tenth above the aim, for the machine may be slow just now; growth is bounded, for the first run is mostly start-up.
+      const double wanted = 1.1 * plan.least_seconds / std::max(took, 1e-9);
+      v.iterations = static_cast<std::int64_t>(std::ceil(static_cast<double>(v.iterations) * std::min(wanted, 1e6)));
+    }
+  }
+
+  std::mt19937 random(plan.seed);
+  std::vector<Raw> raws;
+  const auto start = Clock::now();
+  const double planned = round_seconds * plan.rounds;
+  const auto elapsed = [&] { return std::chrono::duration<double>(Clock::now() - start).count(); };
+  std::set<std::string> lacking;  // variants that claims still need; all of them in the planned rounds
+  for (const Variant& v : variants) lacking.insert(v.name);
+
+  for (int round = 0; round < plan.rounds || (!lacking.empty() && elapsed() < plan.stretch * planned); ++round) {
+    std::shuffle(variants.begin(), variants.end(), random);
+    int done = 0;
+    for (const Variant& v : variants) {
+      if (!lacking.count(v.name)) continue;
+      if (plan.progress) {
+        const double share = (round + static_cast<double>(done++) / static_cast<double>(lacking.size())) / plan.rounds;
+        const double left = share > 0.05 && share < 1 ? elapsed() / share * (1 - share) : planned * (1 - share);
+        share < 1 ? plan.progress(share, left) : plan.progress(1, plan.stretch * planned - elapsed());
+      }
+      raws.push_back(measure(v.family, v.name, v.kind, v.iterations, yardstick, foreign));
+      raws.back().measurement.round = round;
+      note_wrong(raws.back());
+    }
+    outcome.rounds = round + 1;
+    if (round + 1 < plan.rounds) continue;
+
+    // The best speed may have been seen since: what counts is decided anew.
+    outcome.measurements.clear();
+    for (Raw& raw : raws) {
+      decide_validity(raw, yardstick);
+      outcome.measurements.push_back(raw.measurement);
+    }
+    lacking.clear();
+    for (const Claim& claim : claims) {
+      if (!claim.needs.empty() || claim.measure.points.empty()) continue;
+      if (valid_rounds(claim.measure, outcome.measurements) >= plan.rounds) continue;
+      for (const Point& point : claim.measure.points) {
+        for (const Value& value : point.inputs) lacking.insert(value.variant);
+      }
+    }
+    std::erase_if(lacking, [&](const std::string& name) {
+      return std::none_of(variants.begin(), variants.end(), [&](const Variant& v) { return v.name == name; });
+    });
+  }
+  return outcome;
+}
+
+}  // namespace lab

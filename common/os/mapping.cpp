@@ -1,0 +1,50 @@
+#include "common/os/mapping.hpp"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <stdexcept>
+
+namespace lab {
+namespace {
+
+void* map_shared(int fd, std::size_t bytes) {
+  void* data = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | (fd < 0 ? MAP_ANONYMOUS : 0), fd, 0);
+  if (data == MAP_FAILED) throw_errno("cannot map " + std::to_string(bytes) + " bytes");
+  return data;
+}
+
+}  // namespace
+
+Mapping Mapping::anonymous(std::size_t bytes) {
+  bytes = std::max<std::size_t>(bytes, 1);
+  return {map_shared(-1, bytes), bytes};
+}
+
+Mapping Mapping::of(const Descriptor& file) {
+  struct stat status {};
+  if (::fstat(file.get(), &status) < 0) throw_errno("cannot look at a file to map");
+  if (status.st_size <= 0) throw std::invalid_argument("cannot map an empty file");
+  const auto bytes = static_cast<std::size_t>(status.st_size);
+  return {map_shared(file.get(), bytes), bytes};
+}
+
+Mapping::~Mapping() {
+  if (data_) ::munmap(data_, size_);
+}
+
+Descriptor make_memfd(const std::string& label, std::size_t bytes) {
+  Descriptor file(::memfd_create(label.c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!file) throw_errno("cannot make a memfd");
+  if (const int error = ::posix_fallocate(file.get(), 0, static_cast<off_t>(bytes))) {
+    errno = error;
+    throw_errno("cannot reserve " + std::to_string(bytes) + " bytes of shared memory");
+  }
+  if (::fcntl(file.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) < 0) throw_errno("cannot seal a memfd");
+  return file;
+}
+
+}  // namespace lab
