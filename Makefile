@@ -40,8 +40,9 @@ run: all
 	@$(call course,run) $(if $(ARGS),-- $(ARGS)); status=$$?; test $$status -lt 128 || exit $$status; \
 	$(MAKE) -s plots || status=1; exit $$status
 
-lab-%: setup
+lab-%:
 	@test -d labs/$*_* || { echo 'There is no lab $*; make lists those there are.' >&2; exit 2; }
+	@common/course/setup.sh
 	$(call build,--target $(notdir $(wildcard labs/$*_*)))
 	@build/bin/$(notdir $(wildcard labs/$*_*)) $(ARGS)
 

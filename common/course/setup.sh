@@ -65,13 +65,15 @@ fi
 say "Installing with ${as_root}apt-get (some minutes the first time): $packages"
 log=$(mktemp) && trap 'rm -f "$log"' EXIT || exit 2
 apt="${as_root}env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3"
-# An update that fails (no network, another apt at work) leaves the old lists: the install tells whether they serve.
-$apt update </dev/null >"$log" 2>&1
-if ! $apt install -y --no-install-recommends $packages </dev/null >>"$log" 2>&1; then
+# Twice, for an update does not wait for another apt at work on the lists; the install does wait for it.
+for attempt in 1 2; do
+  $apt update </dev/null >"$log" 2>&1
+  $apt install -y --no-install-recommends $packages </dev/null >>"$log" 2>&1 && break
+  [ "$attempt" = 1 ] && continue
   tail -n 15 "$log" >&2
   say "apt-get could not install it all: see above. Is there a network?"
   exit 2
-fi
+done
 packages=$(needed)
 [ -z "$packages" ] && exit
 say "Installed, yet this is still missing, or too old here (Google Benchmark must be 1.7 or newer): $packages"
