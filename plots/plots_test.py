@@ -1,0 +1,198 @@
+"""Tests of the figures, on made-up records: python3 plots_test.py"""
+import contextlib
+import csv
+import io
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import unittest
+import warnings
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(HERE))
+
+import draw  # noqa: E402
+import results  # noqa: E402
+import synthetic  # noqa: E402
+from series import Point, Series  # noqa: E402
+
+CORES, GIL = ("workers", "amdahl", "machine"), ("timeline", "speed_up", "convoy")
+NAMES = {f"{lab}_{figure}{kind}" for lab, figures in (("01_cores", CORES), ("02_gil", GIL)) for figure in figures
+         for kind in (".svg", ".png", ".csv")}
+
+
+class Drawing(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.root = Path(folder.name)
+
+    def draw(self, *arguments):
+        """(status, stdout, stderr) of draw.py on the test's folder; a warning is an error."""
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), warnings.catch_warnings():
+            warnings.simplefilter("error")
+            try:
+                status = draw.main(["--results", str(self.root), *map(str, arguments)])
+            except SystemExit as stop:
+                status = stop.code
+        return status, out.getvalue(), err.getvalue()
+
+    def title(self, figure):
+        return re.search("<title>(.*?)</title>", self.drawn()[figure + ".svg"].decode()).group(1)
+
+    def drawn(self, folder="m/figures"):
+        return {path.name: path.read_bytes() for path in sorted((self.root / folder).glob("*"))}
+
+    def test_every_figure_of_every_machine(self):
+        for machine in synthetic.MACHINES:
+            synthetic.store(self.root / machine, synthetic.cores(machine))
+            synthetic.store(self.root / machine, synthetic.gil(machine), synthetic.trace())
+        status, printed, said = self.draw()
+        self.assertEqual((status, printed.count("\n"), said), (0, 6 * len(synthetic.MACHINES), ""))
+        for machine in synthetic.MACHINES:
+            self.assertEqual(set(self.drawn(f"{machine}/figures")), NAMES)
+
+    def test_bytes_are_the_same_in_another_process(self):
+        synthetic.store(self.root / "m", synthetic.cores())
+        synthetic.store(self.root / "m", synthetic.gil(), synthetic.trace())
+        self.assertEqual(self.draw()[0], 0)
+        run = [sys.executable, "-B", str(HERE / "draw.py"), "--results", str(self.root), "--out", str(self.root / "again")]
+        subprocess.run(run, check=True, timeout=100, stdout=subprocess.DEVNULL)
+        self.assertEqual(self.drawn(), self.drawn("again"))
+        self.assertEqual(set(self.drawn()), NAMES)
+
+    def test_slides_do_not_replace_pages_and_are_16_to_9(self):
+        synthetic.store(self.root / "m", synthetic.cores())
+        self.assertEqual(self.draw("01")[0], 0)
+        pages = self.drawn()
+        self.assertEqual(self.draw("--format", "slide", "01_cores")[0], 0)
+        both = self.drawn()
+        self.assertEqual({name: both[name] for name in pages}, pages)
+        png = both["01_cores_workers_slide.png"]
+        self.assertEqual((int.from_bytes(png[16:20], "big"), int.from_bytes(png[20:24], "big")), (1920, 1080))
+
+    def test_csv_holds_every_round_of_the_record(self):
+        made = synthetic.gil()
+        synthetic.store(self.root / "m", made)
+        self.assertEqual(self.draw("02")[0], 0)
+        times = {(r["run_name"], r["repetition_index"]): r["real_time"] for r in made["benchmarks"]}
+        rows = list(csv.DictReader(self.drawn()["02_gil_speed_up.csv"].decode().splitlines()))
+        self.assertEqual(len(rows), 2 * 4 * 15)
+        for row in rows:
+            at = int(row["round"])
+            ratio = times[f"serial/threads:{row['x']}", at] / times[f"{row['series']}/threads:{row['x']}", at]
+            self.assertAlmostEqual(float(row["value"]), ratio, places=6)
+            self.assertEqual((row["valid"], bool(row["reason"])), ("0", True) if at in (3, 9) else ("1", False))
+
+    def test_title_is_the_finding_or_says_why_there_is_none(self):
+        for rounds, bad, words in ((15, (3, 9), r"2 workers finish (1\.9|2\.0)\dx faster; 16 no faster"),
+                                   (3, (), r"can't tell: 3 valid rounds \(2 workers look .*"),
+                                   (8, range(8), "can't tell: no valid round")):
+            synthetic.store(self.root / "m", synthetic.cores(rounds=rounds, bad=lambda at: at in bad))
+            self.assertEqual(self.draw("01")[0], 0)
+            self.assertRegex(self.title("01_cores_workers"), f"^{words}$")
+
+    def test_quick_is_marked(self):
+        pictures = []
+        for size in ("normal", "quick"):
+            synthetic.store(self.root / "m", synthetic.cores(size=size))
+            self.assertEqual(self.draw("01")[0], 0)
+            pictures.append("QUICK" in self.drawn()["01_cores_machine.svg"].decode())
+        self.assertEqual(pictures, [False, True])
+
+    def test_damaged_records_say_so_and_change_nothing(self):
+        path = synthetic.store(self.root / "m", synthetic.cores())
+        synthetic.store(self.root / "other", synthetic.gil())
+        self.assertEqual(self.draw("01")[0], 0)
+        before, good = self.drawn(), path.read_text()
+        other = json.loads(good)
+        other["lab"]["schema"] = 2
+        holed = json.loads(good)
+        del holed["lab"]["claims"], holed["benchmarks"][3]["run_name"]
+        for bad in (good[:1000], "", "[]", "null", "{}", '{"lab": 3}', "[" * 100000, '{"lab": ' + "9" * 5000 + "}", "\x00\xff",
+                    json.dumps(other), json.dumps(holed), '{"lab": {"schema": 1}, "benchmarks": 7}'):
+            path.write_text(bad, encoding="latin-1")
+            status, printed, said = self.draw("01")
+            self.assertEqual((status, printed, said.count("\n")), (1, "", 1), bad[:50])
+            self.assertIn(str(path), said)
+            self.assertEqual(self.drawn(), before)
+        status, printed, said = self.draw()
+        self.assertEqual((status, "02_gil_convoy" in printed), (1, True))  # the others are still drawn
+
+    def test_hostile_measurements_are_drawn_or_named(self):
+        for make, hurt in ((synthetic.cores, "equal_jobs/workers:2"), (synthetic.gil, "processes/threads:2")):
+            made = make()
+            worst = [float("nan"), float("inf"), 1e300, 10 ** 400, -1, 0, None, "fast", [], True, 1e14, 1e-300]
+            for run, value in zip((r for r in made["benchmarks"] if r["run_name"] == hurt), worst):
+                run["real_time"] = value
+            made["benchmarks"] += [{"run_name": name, "real_time": 5e6, "repetition_index": 0, "valid": 1, "label": "$\\frac{\n\x07"}
+                                   for name in ("", "/", "serial_share/percent:99/workers:9999999", "equal_jobs/workers:0",
+                                                "equal_jobs/workers:9999999999999", "io_beside/cpu_threads:1/interval_us:0")]
+            made["lab"]["environment"].update(cpu="$\\frac{ " + "W" * 500, commit="\u202e\n", compiler=None, topology="999999999 cores")
+            made["lab"]["tables"] = {"drawing": "package 0: core 999999: (cpu 99)\npackage : ;;;", "counts": ":\n" * 999}
+            synthetic.store(self.root / "m", made)
+        status, printed, said = self.draw()
+        self.assertEqual((status, printed.count("\n")), (0, 5), said)
+
+    def test_missing_variants_leave_out_only_their_figure(self):
+        made = synthetic.cores()
+        made["benchmarks"] = [r for r in made["benchmarks"] if "small" not in r["run_name"] and "share" not in r["run_name"]]
+        made["lab"]["tables"] = {}
+        synthetic.store(self.root / "m", made)
+        status, printed, said = self.draw("01")
+        self.assertEqual((status, printed.count("\n"), len(said.splitlines())), (0, 1, 2))
+        made["benchmarks"] = []
+        synthetic.store(self.root / "m", made)
+        self.assertEqual(self.draw("01")[:2], (0, ""))
+
+    def test_damaged_trace_costs_only_the_timeline(self):
+        path = synthetic.store(self.root / "m", synthetic.gil(), {"traceEvents": [{"ph": "X", "name": "holds"}]})
+        status, printed, said = self.draw("02")
+        self.assertEqual((status, printed.count("\n")), (1, 2))
+        self.assertIn("02_gil.trace.json is damaged", said)
+        path.with_suffix(".trace.json").unlink()
+        self.assertEqual(self.draw("02")[0], 0)
+
+    def test_options(self):
+        self.assertEqual(self.draw()[0], 0)  # no record: two sentences, no error
+        self.assertEqual(len(self.draw()[2].splitlines()), 2)
+        for bad in (["--format", "poster"], ["99_nothing"], ["--results", str(self.root / "nowhere")], ["--oops"]):
+            self.assertEqual(self.draw(*bad)[0], 2)
+        synthetic.store(self.root / "m", synthetic.cores())
+        self.root = self.root / "m"  # a machine's folder itself will do
+        self.assertEqual(self.draw("01", "--out", self.root / "here")[1].count("here/01_cores_"), 3)
+
+    def test_failed_write_leaves_the_old_file_and_nothing_else(self):
+        target = self.root / "a.svg"
+        draw.write_whole(target, b"old")
+        with self.assertRaises(TypeError):
+            draw.write_whole(target, "no bytes")
+        self.assertEqual([(p.name, p.read_bytes()) for p in self.root.iterdir()], [("a.svg", b"old")])
+
+
+class Statistics(unittest.TestCase):
+    def test_interval_is_exact_and_needs_six(self):
+        of = lambda n: Series(Point(i, float(i), True) for i in range(n)).interval()
+        self.assertEqual([of(5), of(6), of(9), of(15)], [None, (0, 5), (1, 7), (3, 11)])
+
+    def test_pairs_need_both_sides(self):
+        a = Series([Point(0, 4.0, True), Point(1, 6.0, True), Point(2, None, False), Point(3, 1.0, True)])
+        b = Series([Point(0, 2.0, True), Point(1, 2.0, False, "heat"), Point(2, 1.0, True)])
+        self.assertEqual(a.over(b), [(0, 2.0, True, ""), (1, 3.0, False, "heat")])
+        self.assertEqual((a.over(b).median, Series().median, Series().percentile(10)), (2.0, None, None))
+
+    def test_limits_come_from_the_drawing_else_the_topology(self):
+        made = synthetic.cores("shared")
+        self.assertEqual(results.Result(Path("01_cores.json"), made).limits(), (32, 32))
+        made["lab"]["tables"] = {}
+        made["lab"]["environment"]["allowed_cpus"] = "0-3,8"
+        self.assertEqual(results.Result(Path("01_cores.json"), made).limits(), (5, 5))
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,94 @@
+"""Records and traces in the form the labs write them, made up: for the tests of the figures."""
+import json
+import random
+
+MACHINES = {
+    "small": {"topology": "1 package, 2 cores, 2 hardware threads", "allowed_cpus": "0-1", "cpu": "AMD EPYC",
+              "drawing": "package 0: core 0: cpu 0; core 1: cpu 1", "cores": 2, "threads": 2},
+    "large": {"topology": "1 package, 8 cores, 16 hardware threads", "allowed_cpus": "0-15", "cpu": "AMD Ryzen 7 7700X 8-Core Processor",
+              "drawing": "package 0: " + "; ".join(f"core {c}: cpu {c} cpu {c + 8}" for c in range(8)), "cores": 8, "threads": 16},
+    "shared": {"topology": "2 packages, 64 cores, 128 hardware threads", "allowed_cpus": "0-31", "cpu": "Intel Xeon Platinum 8358",
+               "drawing": "\n".join(f"package {p}: " + "; ".join(f"core {c}: " + " ".join(
+                   f"cpu {n}" if n < 32 else f"(cpu {n})" for n in (c, c + 64)) for c in range(32 * p, 32 * p + 32))
+                   for p in range(2)), "cores": 32, "threads": 32},
+}
+
+
+class Maker:
+    """Collects measurements, a round each; `bad(round)` says which are invalid."""
+
+    def __init__(self, rounds, bad=lambda at: False):
+        self.rounds, self.bad, self.runs, self.chance = rounds, bad, [], random.Random(7)
+
+    def add(self, name, nanoseconds, noise=0.01, **counters):
+        for at in range(self.rounds):
+            slow = self.bad(at)
+            factor = self.chance.lognormvariate(0, noise) * (1.6 if slow else 1)
+            run = {"name": name, "run_name": name, "run_type": "iteration", "repetitions": self.rounds, "repetition_index": at,
+                   "iterations": 1, "real_time": nanoseconds * factor, "cpu_time": nanoseconds * factor, "time_unit": "ns",
+                   "valid": 0 if slow else 1, "speed": 0.6 if slow else 0.99, "on_cpu": 0.99, "workers": 0}
+            run.update({k: v * factor for k, v in counters.items()})
+            if slow:
+                run["label"] = "CPU 0 ran at 60 % of its speed: a shared core, or heat"
+            self.runs.append(run)
+
+
+def record(name, machine, runs, size="normal"):
+    about = MACHINES[machine]
+    counts = f"configured: {about['threads']}\nonline: {about['threads']}\naffinity: {about['threads']}\nquota: none\n" \
+             f"hardware threads: {about['threads']}\nphysical cores: {about['cores']}\nworkers to use: {about['cores']}"
+    return {"context": {"num_cpus": about["threads"]}, "benchmarks": runs, "lab": {
+        "schema": 1, "name": name, "title": name, "size": size, "date": "2025-05-01T10:00:00Z", "claims": [], "floors": [],
+        "environment": {"cpu": about["cpu"], "topology": about["topology"], "allowed_cpus": about["allowed_cpus"], "quota": None,
+                        "compiler": "g++ 12.2.0", "commit": "875195f", "kernel": "6.1", "load": "0.1"},
+        "prediction": None, "tables": {"drawing": about["drawing"], "counts": counts}}}
+
+
+def cores(machine="small", rounds=15, size="normal", bad=lambda at: at in (3, 9)):
+    maker, real = Maker(rounds, bad), MACHINES[machine]["cores"]
+    counts = sorted({1, 2, 4, 8, 16} | set(range(1, min(real, 64) + 1)))
+    maker.add("serial", 8e8)
+    for n in counts:
+        share = -(-8 // n) / 8 if n <= real else max(1 / 8, 1 / real) * 1.01
+        maker.add(f"equal_jobs/workers:{n}", 8e8 * share)
+        maker.add(f"small_jobs/workers:{n}", 6.4e7 / min(n, real) * (1 + 0.01 * n))
+    for percent in (0, 5, 25, 50):
+        for n in [n for n in counts if n <= real]:
+            maker.add(f"serial_share/percent:{percent}/workers:{n}", 1e8 * (percent / 100 + (1 - percent / 100) / n) * (1 + 0.003 * n))
+    return record("01_cores", machine, maker.runs, size)
+
+
+def gil(machine="small", rounds=15, size="normal", bad=lambda at: at in (3, 9)):
+    maker, real = Maker(rounds, bad), MACHINES[machine]["cores"]
+    for k in (2, 4):
+        maker.add(f"serial/threads:{k}", k * 5e7)
+        maker.add(f"threads_under_gil/threads:{k}", k * 5.1e7)
+        maker.add(f"threads_under_old_gil/threads:{k}", k * 6.5e7, 0.06)
+        maker.add(f"threads_without_lock/threads:{k}", k * 5.2e7 / min(k, real))
+        maker.add(f"processes/threads:{k}", k * 5.1e7 / min(k, real))
+    maker.add("io_beside/cpu_threads:0/interval_us:5000", 1e9, round_trip_us=1080)
+    for c in (1, 2):
+        for i in (500, 5000, 50000):
+            maker.add(f"io_beside/cpu_threads:{c}/interval_us:{i}", 1e9, 0.02, round_trip_us=1080 + i * (1.02 if c == 1 else 1.45))
+    return record("02_gil", machine, maker.runs, size)
+
+
+def trace():
+    events = [{"name": "thread_name", "ph": "M", "pid": 1, "tid": t, "args": {"name": f"thread {t}"}} for t in (1, 2)]
+    chance, at = random.Random(3), {"new lock": 0.0, "old lock": 0.0}
+    for turn in range(24):
+        for lock, mean in (("new lock", 5060), ("old lock", chance.choice((40, 300, 12000, 31000)))):
+            length, holder = mean * chance.uniform(0.95, 1.05), turn % 2 + 1
+            for tid, what in ((holder, "holds"), (3 - holder, "waits")):
+                events.append({"name": f"{lock}: {what}", "ph": "X", "ts": at[lock], "dur": length, "pid": 1, "tid": tid, "args": {}})
+            at[lock] += length
+    return {"traceEvents": events}
+
+
+def store(folder, made, spans=None):
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{made['lab']['name']}.json"
+    path.write_text(json.dumps(made))
+    if spans:
+        path.with_suffix(".trace.json").write_text(json.dumps(spans))
+    return path
