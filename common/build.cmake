@@ -26,6 +26,11 @@ if(LAB_SANITIZE)
   target_link_options(lab_options INTERFACE -fsanitize=${LAB_SANITIZE})
 endif()
 
+if(LAB_FUZZ)
+  target_compile_options(lab_options INTERFACE -fsanitize=fuzzer-no-link)  # coverage of what the fuzz targets link
+  add_custom_target(fuzz)
+endif()
+
 # Address randomisation wider than the sanitizers' shadow memory expects stops one start in three; turn it off for them.
 if(LAB_SANITIZE)
   find_program(SETARCH setarch REQUIRED)
@@ -49,6 +54,21 @@ function(add_unit_test file)
   target_link_libraries(${target} PRIVATE ${ARGN} lab_options GTest::gtest_main)
   set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   lab_test(${target} $<TARGET_FILE:${target}>)
+endfunction()
+
+# add_fuzz(<file without _fuzz.cpp> <libraries>...): with LAB_FUZZ, builds <file>_fuzz.cpp with libFuzzer; its test runs it
+# for 20 s. An input that breaks it is kept in the build folder.
+function(add_fuzz file)
+  if(LAB_FUZZ)
+    string(MAKE_C_IDENTIFIER "${file}_fuzz" target)
+    add_executable(${target} ${file}_fuzz.cpp)
+    target_link_libraries(${target} PRIVATE ${ARGN} lab_options -fsanitize=fuzzer)
+    # libFuzzer's own exit status for a crash is 77, which means skipped here.
+    lab_test(${target} $<TARGET_FILE:${target}> -max_total_time=20 -rss_limit_mb=512 -error_exitcode=1
+             -artifact_prefix=${CMAKE_BINARY_DIR}/)
+    set_tests_properties(${target} PROPERTIES LABELS fuzz)
+    add_dependencies(fuzz ${target} guard)
+  endif()
 endfunction()
 
 # add_lab(NN_name idea... [USES NN_lower...] [LINKS target...]): one executable from NN_name/main.cpp; of each idea its
