@@ -29,10 +29,8 @@ using Bitmap = std::unique_ptr<hwloc_bitmap_s, Free>;
 Topology new_topology() {
   hwloc_topology_t topology = nullptr;
   if (hwloc_topology_init(&topology) != 0) throw std::runtime_error("hwloc cannot start: out of memory?");
-  // Caches and devices are not asked for; the x86 component would visit every CPU in turn and tells nothing more.
-  hwloc_topology_set_all_types_filter(topology, HWLOC_TYPE_FILTER_KEEP_NONE);
-  hwloc_topology_set_type_filter(topology, HWLOC_OBJ_PACKAGE, HWLOC_TYPE_FILTER_KEEP_ALL);
-  hwloc_topology_set_type_filter(topology, HWLOC_OBJ_CORE, HWLOC_TYPE_FILTER_KEEP_ALL);
+  // What nobody asks for and large machines take long over: caches, and the x86 component's visit to every CPU.
+  hwloc_topology_set_cache_types_filter(topology, HWLOC_TYPE_FILTER_KEEP_NONE);
   hwloc_topology_set_components(topology, HWLOC_TOPOLOGY_COMPONENTS_FLAG_BLACKLIST, "x86");
   // The whole machine, cpuset or not: what this process is allowed of it is found out apart.
   hwloc_topology_set_flags(topology, HWLOC_TOPOLOGY_FLAG_INCLUDE_DISALLOWED);
@@ -148,9 +146,9 @@ Machine synthetic_machine(const std::string& notation, const std::string& allowe
 
 std::string machine_id(const Machine& m) {
   std::string model = m.cpu.empty() ? (m.real ? "unknown-cpu" : "synthetic") : m.cpu;
-  model.resize(std::min(model.find(" @"), model.size()));  // "@ 2.70GHz" differs between boots
+  model.resize(std::min(model.find(" @"), model.size()));  // "@ 2.70GHz" says nothing more
   for (const std::string_view noise : {"(R)", "(TM)", "(tm)", " CPU", " Processor"}) {
-    if (const auto at = model.find(noise); at != std::string::npos) model.erase(at, noise.size());
+    for (std::size_t at; (at = model.find(noise)) != std::string::npos;) model.erase(at, noise.size());
   }
   std::string slug;
   for (const char c : model.substr(0, 40)) {
