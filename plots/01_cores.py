@@ -18,7 +18,9 @@ def knee_title(result, runs, serial):
     gain, more = serial.over(runs[best]), runs[best].over(runs[most])
     if cannot_tell(gain):
         return cannot_tell(gain, f"{best} workers look {times(gain.median)} as fast as serial")
-    name = f"{best} workers finish {times(gain.median)} faster" if best > 1 else f"1 worker: {times(gain.median)} as fast as serial"
+    name = f"{best} workers finish {times(gain.median)} faster"
+    if best == 1:
+        name = f"1 worker: {times(gain.median)} as fast as serial"
     if most == best:
         return name
     if cannot_tell(more):
@@ -82,9 +84,10 @@ def amdahl(result, form):
         off = {(s, p): r.median / law(s, p) - 1 for s, p, r in points}
         worst = max(off, key=lambda key: abs(off[key]))
         share, most = max(off, key=lambda key: (key[1], key[0]))
-        title = (f"{share} % serial: {most} workers finish {times(speed[share][most].median)} faster, Amdahl's law says "
-                 f"{times(law(share, most))}; the farthest of {len(off)} points is {abs(off[worst]) * 100:.0f} % off")
-    sheet = Sheet(result, form, title, panels=2, right=0.15, gap=1.5, widths=(3, 2), key=CURVES + "Amdahl's law · grey: 10 % around it")
+        title = (f"{share} % serial: {most} workers finish {times(speed[share][most].median)} faster, Amdahl's law "
+                 f"says {times(law(share, most))}; the farthest of {len(off)} points is {abs(off[worst]) * 100:.0f} % off")
+    sheet = Sheet(result, form, title, panels=2, right=0.15, gap=1.5, widths=(3, 2),
+                  key=CURVES + "Amdahl's law · grey: 10 % around it")
     left, right = sheet.axes
     every = Series(p for runs in speed.values() for series in runs.values() for p in series)
     value_axis(left.yaxis, every.valid + [max(counts)], every.invalid)

@@ -1,4 +1,4 @@
-"""02_gil: who holds the lock; what threads gain under it; what a CPU-bound thread adds to an I/O thread's round trip."""
+"""02_gil: who holds the lock; what threads gain under it; what a CPU-bound thread adds to a round trip."""
 from axes import GREY, labels, reference, rounds, value_axis
 from findings import cannot_tell, times
 from results import Missing, read_trace
@@ -17,12 +17,13 @@ def timeline(result, form):
     said = []
     for lock, spans in runs.items():
         kept = turns([s for s in spans if s.name.endswith("holds")])
-        said.append(f"the {lock} changes hands every {kept[len(kept) // 2]:.2g} ms (at most {kept[-1]:.2g})" if kept else
-                    f"the {lock} never changes hands")
+        often = f"changes hands every {kept[len(kept) // 2]:.2g} ms (at most {kept[-1]:.2g})" if kept else "never changes hands"
+        said.append(f"the {lock} {often}")
     title = "; ".join(said)
-    sheet = Sheet(result, form, title[0].upper() + title[1:], panels=len(runs), left=0.75, gap=0.3, height=2.6, above=0.28,
-                  stacked=True,
-                  key="filled: the thread holds the lock · thin line: it waits for it · one run of each, from the trace; turns: median",
+    sheet = Sheet(result, form, title[0].upper() + title[1:], panels=len(runs), stacked=True, left=0.75, gap=0.3,
+                  height=2.6, above=0.28,
+                  key="filled: the thread holds the lock · thin line: it waits for it · one run of each, from the trace; "
+                  "turns: median",
                   columns=("lock", "thread", "what", "start_ms", "length_ms"))
     window = min(max(s.start + s.length for s in spans) - spans[0].start for spans in runs.values()) / 1000
     for ax, (lock, spans) in zip(sheet.axes, runs.items()):
@@ -48,8 +49,8 @@ def speed_up(result, form):
     if not speed:
         raise Missing("serial and nothing to compare it with at the same number of threads")
     count = max(speed)
-    shown = {words: speed[count][f] for f, words in (("threads_under_gil", "threads under the lock"), ("processes", "processes"))
-             if f in speed[count]}
+    names = {"threads_under_gil": "threads under the lock", "processes": "processes"}
+    shown = {words: speed[count][f] for f, words in names.items() if f in speed[count]}
     said = f"{count} " + f", {count} ".join(f"{words} {times(s.median)}" for words, s in shown.items()) + " the speed of serial"
     doubt = cannot_tell(min(shown.values(), key=lambda s: len(s.valid), default=Series()), said)
     sheet = Sheet(result, form, doubt or said, panels=len(speed), left=0.95, gap=0.4, right=0.45, height=3,
@@ -64,12 +65,14 @@ def speed_up(result, form):
         ideal = min(count, cores or count)
         for x, words in ((1, "serial"), (ideal, f"{ideal} cores")) if ideal > 1 else ((1, "serial"),):
             ax.axvline(x, color=GREY, ls=(0, (4, 3)), lw=0.8, zorder=1)
-            ax.annotate(words, (x, 1), (0, 1), xycoords=("data", "axes fraction"), textcoords="offset points", color=GREY, ha="center")
+            ax.annotate(words, (x, 1), (0, 1), xycoords=("data", "axes fraction"), textcoords="offset points",
+                        color=GREY, ha="center")
         start = ax.get_xlim()[0]
         for row, function in enumerate(BARS):
             series, look = bars.get(function, Series()), LOOKS[function]
             if series.valid:
-                ax.barh(row - 0.12, series.median - start, 0.46, left=start, color=look.colour, alpha=0.9, hatch=look.hatch, ec="white", lw=0)
+                ax.barh(row - 0.12, series.median - start, 0.46, left=start, color=look.colour, alpha=0.9,
+                        hatch=look.hatch, ec="white", lw=0)
                 low, high = series.interval() or (series.median, series.median)
                 ax.plot([low, high], [row - 0.12] * 2, color=INK, lw=1.1, marker="|", ms=5, zorder=6)
             ax.annotate(times(series.median) if series.valid else "not run" if not series else "no valid round",
@@ -90,8 +93,8 @@ def convoy(result, form):
     alone = result.series("io_beside", "round_trip_us", cpu_threads=0, interval_us=5000).scaled(1e-3)
     added = {}
     for threads in (1, 2):
-        runs = {i: result.series("io_beside", "round_trip_us", cpu_threads=threads, interval_us=i).scaled(1e-3).minus(alone)
-                for i in result.values("io_beside", "interval_us", cpu_threads=threads) if i > 0}
+        trip = lambda i: result.series("io_beside", "round_trip_us", cpu_threads=threads, interval_us=i).scaled(1e-3)
+        runs = {i: trip(i).minus(alone) for i in result.values("io_beside", "interval_us", cpu_threads=threads) if i > 0}
         if any(runs.values()):
             added[threads] = {i / 1000: s for i, s in runs.items() if s}
     if not added:
@@ -106,7 +109,8 @@ def convoy(result, form):
     points = [v for runs in added.values() for s in runs.values() for v in s.valid]
     intervals = sorted({i for runs in added.values() for i in runs})
     above = [v for v in points if v > 0]
-    value_axis(ax.yaxis, above + intervals, [v for runs in added.values() for s in runs.values() for v in s.invalid if v > 0])
+    doubtful = [v for runs in added.values() for s in runs.values() for v in s.invalid if v > 0]
+    value_axis(ax.yaxis, above + intervals, doubtful)
     value_axis(ax.xaxis, intervals)
     reference(ax, ax.get_xlim(), ax.get_xlim())
     ax.annotate("one interval", (intervals[len(intervals) // 2],) * 2, (8, -12), textcoords="offset points", color=GREY)
@@ -117,7 +121,8 @@ def convoy(result, form):
     ax.set_xticks(intervals)
     ax.set_xlabel("switch interval, milliseconds")
     below = len(points) - len(above)
-    sheet.head(ax, "Added to the I/O thread's round trip", "milliseconds, lower is better" + f" ({below} rounds at or below 0 stand on the edge)" * (below > 0))
+    edge = f" ({below} rounds at or below 0 stand on the edge)" if below else ""
+    sheet.head(ax, "Added to the I/O thread's round trip", "milliseconds, lower is better" + edge)
     return sheet
 
 

@@ -6,8 +6,8 @@ GREY, PALE = "#6b6b6b", "#c9c9c9"
 
 def rounds(ax, x, series, look, across=False, spread=0.012):
     """A dot for each valid round, a hollow cross for each invalid one; beyond the axis it stands on its edge."""
-    for wanted, style in ((True, {"marker": "o", "s": 5, "c": look.colour, "alpha": 0.45, "lw": 0}),
-                          (False, {"marker": "X", "s": 22, "facecolors": "none", "edgecolors": look.colour, "lw": 0.6})):
+    cross = {"marker": "X", "s": 22, "facecolors": "none", "edgecolors": look.colour, "lw": 0.6}
+    for wanted, style in ((True, {"marker": "o", "s": 5, "c": look.colour, "alpha": 0.45, "lw": 0}), (False, cross)):
         points = [p for p in series if p.valid == wanted and p.value is not None]
         low, high = sorted(ax.get_xlim() if across else ax.get_ylim())
         other = (ax.transData + ax.transAxes.inverted()).transform
@@ -64,10 +64,11 @@ def worker_axis(ax, counts, limits=(), top=True):
         lines.append((threads, f"{threads} threads"))
     for at, (count, words) in enumerate(lines):
         if ax.get_xlim()[0] <= count <= ax.get_xlim()[1]:
+            height, across = (1 - 0.09 * at, "top") if top else (0.03 + 0.09 * at, "bottom")
             side = -1 if place(count) > 0.5 else 1
             ax.axvline(count, color=PALE, lw=0.6, zorder=0)
-            ax.annotate(words, (count, 1 - 0.09 * at if top else 0.03 + 0.09 * at), (3 * side, 0), xycoords=("data", "axes fraction"), color=GREY,
-                        textcoords="offset points", ha="left" if side > 0 else "right", va="top" if top else "bottom", zorder=6)
+            ax.annotate(words, (count, height), (3 * side, 0), xycoords=("data", "axes fraction"), color=GREY, zorder=6,
+                        textcoords="offset points", ha="left" if side > 0 else "right", va=across)
 
 
 def reference(ax, xs, ys, words=None, at=-1, **offset):
@@ -88,5 +89,5 @@ def labels(ax, entries, text):
     shift = sum(p[0] - p[1] for p in placed) / len(placed) if placed else 0
     for at, own, words, look, x, y in placed:
         ax.annotate(words, (x, y), (14, at - own - shift), textcoords="offset points", va="center",
-                    arrowprops={"arrowstyle": "-", "lw": 1, "ls": look.line, "color": look.colour, "shrinkA": 0, "shrinkB": 4},
-                    annotation_clip=False, zorder=7)
+                    arrowprops={"arrowstyle": "-", "lw": 1, "ls": look.line, "color": look.colour, "shrinkA": 0,
+                                "shrinkB": 4}, annotation_clip=False, zorder=7)

@@ -71,11 +71,15 @@ class Result:
         allowed = [len(re.findall(r"(?<!\()cpu \d+", core)) for core in cores]
         if sum(allowed):
             return sum(1 for count in allowed if count), sum(allowed)
-        found = [re.search(rf"(\d{{1,6}}) {word}", self.environment.get("topology", "")) for word in
-                 ("cores?", "hardware threads?")]
         listed = re.findall(r"(\d{1,6})(?:-(\d{1,6}))?", self.environment.get("allowed_cpus", ""))
         count = sum(int(last or first) - int(first) + 1 for first, last in listed) or math.inf
-        return tuple(min(int(m.group(1)), count) if m else None for m in found)
+        return tuple(min(total, count) if total else None for total in self.topology())
+
+    def topology(self):
+        """(physical cores, hardware threads) of the whole machine; None for what the record does not say."""
+        found = (re.search(rf"\b(\d{{1,6}}) {word}", self.environment.get("topology", "")) for word in
+                 ("cores?", "hardware threads?"))
+        return tuple(int(m.group(1)) if m else None for m in found)
 
 
 def load(path):
@@ -96,7 +100,7 @@ def read(path):
     document = load(path)
     schema = document["lab"].get("schema") if isinstance(document.get("lab"), dict) else None
     if schema != SCHEMA:
-        raise Damaged(f"{path} has schema {clean(schema)}, these figures read {SCHEMA}; run the lab again with this version")
+        raise Damaged(f"{path} has schema {clean(schema)}, the figures read {SCHEMA}; run the lab again")
     try:
         return Result(path, document)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -118,8 +122,8 @@ def read_trace(result):
     try:
         events = load(path)["traceEvents"]
         names = {e["tid"]: clean(e["args"]["name"]) for e in events if e["ph"] == "M" and e["name"] == "thread_name"}
-        spans = [Span(clean(e["name"]), names.get(e["tid"], f"thread {clean(e['tid'])}"), number(e["ts"]), number(e["dur"]))
-                 for e in events if e["ph"] == "X"]
+        spans = [Span(clean(e["name"]), names.get(e["tid"], f"thread {clean(e['tid'])}"), number(e["ts"]),
+                      number(e["dur"])) for e in events if e["ph"] == "X"]
     except (KeyError, TypeError, AttributeError) as error:
         raise Damaged(f"{path} is damaged ({type(error).__name__}: {clean(error)}); run the lab again") from error
     return sorted((s for s in spans if s.start is not None and s.length is not None and s.length >= 0),

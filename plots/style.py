@@ -44,6 +44,7 @@ class Form(NamedTuple):
 
 
 FORMS = {"page": Form(6.5, 0, 200, 7.5), "slide": Form(6, 3.375, 320, 8.5)}  # a slide is 1920 x 1080 and scales as SVG
+ROUNDS = ("panel", "series", "x", "round", "value", "valid", "reason")  # columns of the CSV
 CURVES = "line: median · band: 10th to 90th percentile · dots: valid rounds · hollow crosses: invalid rounds · dashed: "
 
 
@@ -72,8 +73,8 @@ def wrap(text, inches, size, weight="normal"):
 class Sheet:
     """A figure under its finding: panels side by side, a footer that says where the data come from, rows for the CSV."""
 
-    def __init__(self, result, form, title, panels=1, height=3.2, key=CURVES + "ideal", left=0.5, right=0.2, gap=0.6, below=0.42,
-                 above=0.42, widths=None, stacked=False, columns=("panel", "series", "x", "round", "value", "valid", "reason")):
+    def __init__(self, result, form, title, panels=1, height=3.2, key=CURVES + "ideal", left=0.5, right=0.2, gap=0.6,
+                 below=0.42, above=0.42, widths=None, stacked=False, columns=ROUNDS):
         self.form, self.title, self.columns, self.rows = FORMS[form], title, columns, []
         settings(self.form.text)
         width, height, small, large = self.form.width, self.form.height or height, self.form.text - 1.7, self.form.text + 2.5
@@ -83,12 +84,13 @@ class Sheet:
         env = result.environment
         where = [env.get("cpu"), env.get("topology"), env.get("allowed_cpus") and f"allowed CPUs {env['allowed_cpus']}",
                  env.get("compiler"), env.get("commit") and f"commit {env['commit'][:12]}", result.date[:10], result.size]
-        foot = wrap(key, width - 0.2, small) + wrap(" · ".join(w.replace(" ", "\u00a0") for w in where if w), width - 0.2, small)
+        foot = wrap(key, width - 0.2, small) + wrap(" · ".join(w.replace(" ", "\u00a0") for w in where if w), width - 0.2,
+                                                     small)
         line, foot_line = large / 72 * 1.25, small / 72 * 1.35
         for at, words in enumerate(head):
             self.figure.text(0.1 / width, 1 - (0.08 + at * line) / height, words, size=large, weight="bold", va="top")
         for at, words in enumerate(reversed(foot)):
-            self.figure.text(0.1 / width, (0.07 + at * foot_line) / height, words, size=small, color=GREY, va="baseline")
+            self.figure.text(0.1 / width, (0.07 + at * foot_line) / height, words, size=small, color=GREY)
         if quick:
             self.figure.text(1 - 0.12 / width, 1 - 0.1 / height, "QUICK", size=large, weight="bold", ha="right", va="top",
                              color="white", bbox={"facecolor": VERMILLION, "edgecolor": "none", "pad": 2})
@@ -97,14 +99,15 @@ class Sheet:
         room = width - left - right
         tall = max(top - bottom, 0.05)
         share = gap * panels / ((tall * height if stacked else room) - gap * (panels - 1))
-        self.axes = self.figure.subplots(*((panels, 1) if stacked else (1, panels)), sharex=stacked, squeeze=False, gridspec_kw={
+        shape = (panels, 1) if stacked else (1, panels)
+        self.axes = self.figure.subplots(*shape, sharex=stacked, squeeze=False, gridspec_kw={
             "left": left / width, "right": 1 - right / width, "bottom": bottom, "top": bottom + tall,
             "width_ratios": None if stacked else widths, "wspace": share, "hspace": share}).ravel()
 
     def head(self, ax, panel, unit=""):
         """What a panel shows, and below it the unit and direction of its values."""
-        ax.annotate(panel, (0, 1), (0, self.form.text * 1.25 * bool(unit) + 5), xycoords="axes fraction", textcoords="offset points",
-                    weight="bold", va="bottom")
+        ax.annotate(panel, (0, 1), (0, self.form.text * 1.25 * bool(unit) + 5), xycoords="axes fraction",
+                    textcoords="offset points", weight="bold", va="bottom")
         ax.annotate(unit, (0, 1), (0, 4), xycoords="axes fraction", textcoords="offset points", va="bottom", color=GREY)
 
     def add(self, panel, name, x, series):
@@ -117,7 +120,8 @@ class Sheet:
         columns = [[serieses[x].percentile(q) for x in told] for q in (10, 50, 90)]
         ax.fill_between(told, columns[0], columns[2], color=look.colour, alpha=0.2, lw=0, zorder=2)
         ax.vlines(told, columns[0], columns[2], color=look.colour, alpha=0.3, lw=3, zorder=2)
-        ax.plot(told, columns[1], color=look.colour, ls=look.line, marker=look.marker, ms=4, mec="white", mew=0.5, zorder=4)
+        ax.plot(told, columns[1], color=look.colour, ls=look.line, marker=look.marker, ms=4, mec="white",
+                mew=0.5, zorder=4)
         for x, series in serieses.items():
             rounds(ax, x, series, look)
             self.add(panel, name, x, series)

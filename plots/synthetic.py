@@ -5,9 +5,12 @@ import random
 MACHINES = {
     "small": {"topology": "1 package, 2 cores, 2 hardware threads", "allowed_cpus": "0-1", "cpu": "AMD EPYC",
               "drawing": "package 0: core 0: cpu 0; core 1: cpu 1", "cores": 2, "threads": 2},
-    "large": {"topology": "1 package, 8 cores, 16 hardware threads", "allowed_cpus": "0-15", "cpu": "AMD Ryzen 7 7700X 8-Core Processor",
-              "drawing": "package 0: " + "; ".join(f"core {c}: cpu {c} cpu {c + 8}" for c in range(8)), "cores": 8, "threads": 16},
-    "shared": {"topology": "2 packages, 64 cores, 128 hardware threads", "allowed_cpus": "0-31", "cpu": "Intel Xeon Platinum 8358",
+    "large": {"topology": "1 package, 8 cores, 16 hardware threads", "allowed_cpus": "0-15",
+              "cpu": "AMD Ryzen 7 7700X 8-Core Processor",
+              "drawing": "package 0: " + "; ".join(f"core {c}: cpu {c} cpu {c + 8}" for c in range(8)),
+              "cores": 8, "threads": 16},
+    "shared": {"topology": "2 packages, 64 cores, 128 hardware threads", "allowed_cpus": "0-31",
+               "cpu": "Intel Xeon Platinum 8358",
                "drawing": "\n".join(f"package {p}: " + "; ".join(f"core {c}: " + " ".join(
                    f"cpu {n}" if n < 32 else f"(cpu {n})" for n in (c, c + 64)) for c in range(32 * p, 32 * p + 32))
                    for p in range(2)), "cores": 32, "threads": 32},
@@ -24,8 +27,10 @@ class Maker:
         for at in range(self.rounds):
             slow = self.bad(at)
             factor = self.chance.lognormvariate(0, noise) * (1.6 if slow else 1)
-            run = {"name": name, "run_name": name, "run_type": "iteration", "repetitions": self.rounds, "repetition_index": at,
-                   "iterations": 1, "real_time": nanoseconds * factor, "cpu_time": nanoseconds * factor, "time_unit": "ns",
+            run = {"name": name, "run_name": name, "run_type": "iteration", "repetitions": self.rounds,
+                   "repetition_index": at,
+                   "iterations": 1, "real_time": nanoseconds * factor, "cpu_time": nanoseconds * factor,
+                   "time_unit": "ns",
                    "valid": 0 if slow else 1, "speed": 0.6 if slow else 0.99, "on_cpu": 0.99, "workers": 0}
             run.update({k: v * factor for k, v in counters.items()})
             if slow:
@@ -35,11 +40,15 @@ class Maker:
 
 def record(name, machine, runs, size="normal"):
     about = MACHINES[machine]
-    counts = f"configured: {about['threads']}\nonline: {about['threads']}\naffinity: {about['threads']}\nquota: none\n" \
-             f"hardware threads: {about['threads']}\nphysical cores: {about['cores']}\nworkers to use: {about['cores']}"
+    names = ("CPUs the kernel could have", "CPUs running now (os.cpu_count)", "hardware threads of the machine",
+             "physical cores of the machine", "CPUs this process may use (os.process_cpu_count)",
+             "physical cores it may use", "CPUs' worth of time the quota grants", "std::thread::hardware_concurrency")
+    counts = "\n".join(f"{name}: {'no limit' if 'quota' in name else about['threads']}" for name in names)
     return {"context": {"num_cpus": about["threads"]}, "benchmarks": runs, "lab": {
-        "schema": 1, "name": name, "title": name, "size": size, "date": "2025-05-01T10:00:00Z", "claims": [], "floors": [],
-        "environment": {"cpu": about["cpu"], "topology": about["topology"], "allowed_cpus": about["allowed_cpus"], "quota": None,
+        "schema": 1, "name": name, "title": name, "size": size, "date": "2025-05-01T10:00:00Z",
+        "claims": [], "floors": [],
+        "environment": {"cpu": about["cpu"], "topology": about["topology"], "allowed_cpus": about["allowed_cpus"],
+                        "quota": None,
                         "compiler": "g++ 12.2.0", "commit": "875195f", "kernel": "6.1", "load": "0.1"},
         "prediction": None, "tables": {"drawing": about["drawing"], "counts": counts}}}
 
@@ -54,7 +63,8 @@ def cores(machine="small", rounds=15, size="normal", bad=lambda at: at in (3, 9)
         maker.add(f"small_jobs/workers:{n}", 6.4e7 / min(n, real) * (1 + 0.01 * n))
     for percent in (0, 5, 25, 50):
         for n in [n for n in counts if n <= real]:
-            maker.add(f"serial_share/percent:{percent}/workers:{n}", 1e8 * (percent / 100 + (1 - percent / 100) / n) * (1 + 0.003 * n))
+            law = percent / 100 + (1 - percent / 100) / n
+            maker.add(f"serial_share/percent:{percent}/workers:{n}", 1e8 * law * (1 + 0.003 * n))
     return record("01_cores", machine, maker.runs, size)
 
 
@@ -69,7 +79,8 @@ def gil(machine="small", rounds=15, size="normal", bad=lambda at: at in (3, 9)):
     maker.add("io_beside/cpu_threads:0/interval_us:5000", 1e9, round_trip_us=1080)
     for c in (1, 2):
         for i in (500, 5000, 50000):
-            maker.add(f"io_beside/cpu_threads:{c}/interval_us:{i}", 1e9, 0.02, round_trip_us=1080 + i * (1.02 if c == 1 else 1.45))
+            trip = 1080 + i * (1.02 if c == 1 else 1.45)
+            maker.add(f"io_beside/cpu_threads:{c}/interval_us:{i}", 1e9, 0.02, round_trip_us=trip)
     return record("02_gil", machine, maker.runs, size)
 
 
@@ -80,7 +91,8 @@ def trace():
         for lock, mean in (("new lock", 5060), ("old lock", chance.choice((40, 300, 12000, 31000)))):
             length, holder = mean * chance.uniform(0.95, 1.05), turn % 2 + 1
             for tid, what in ((holder, "holds"), (3 - holder, "waits")):
-                events.append({"name": f"{lock}: {what}", "ph": "X", "ts": at[lock], "dur": length, "pid": 1, "tid": tid, "args": {}})
+                events.append({"name": f"{lock}: {what}", "ph": "X", "ts": at[lock], "dur": length, "pid": 1, "tid": tid,
+                               "args": {}})
             at[lock] += length
     return {"traceEvents": events}
 

@@ -10,7 +10,8 @@ def locks(spans):
         lock, _, what = span.name.rpartition(": ")
         if what in ("holds", "waits"):
             found.setdefault(lock or "new lock", []).append(span)
-    return {lock: own[:MOST_SPANS] for lock, own in found.items() if any(s.name.endswith("holds") for s in own[:MOST_SPANS])}
+    found = {lock: own[:MOST_SPANS] for lock, own in found.items()}
+    return {lock: own for lock, own in found.items() if any(s.name.endswith("holds") for s in own)}
 
 
 def turns(holds):
@@ -27,7 +28,8 @@ def tracks(ax, spans, look):
     """A track a thread: filled while it holds, a thin line while it waits; returns (thread, what, start, length) in ms."""
     threads, begin, rows = sorted({s.thread for s in spans}), spans[0].start, []
     for at, thread in enumerate(threads):
-        own = [((s.start - begin) / 1000, s.length / 1000, s.name.rpartition(": ")[2]) for s in spans if s.thread == thread]
+        own = [((s.start - begin) / 1000, s.length / 1000, s.name.rpartition(": ")[2]) for s in spans
+               if s.thread == thread]
         waits = [(start, start + length) for start, length, what in own if what == "waits"]
         ax.hlines([at] * len(waits), [a for a, _ in waits], [b for _, b in waits], color=look.colour, lw=0.7)
         ax.broken_barh([(start, length) for start, length, what in own if what == "holds"], (at - 0.36, 0.72),
