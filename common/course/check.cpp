@@ -5,7 +5,6 @@
 #include <cstdio>
 #include <map>
 #include <memory>
-#include <regex>
 #include <set>
 #include <stdexcept>
 
@@ -25,10 +24,9 @@ const std::map<std::string, std::set<std::string>> layers{
     {"harness", {"harness", "machine", "os", "kernels"}},
     {"course", {"course", "harness", "machine", "os", "kernels"}}};
 
-/// Libraries that one file alone may know, so that replacing one stays a change of one file.
-const std::pair<const char*, std::regex> kept_apart[] = {{"nlohmann/json", std::regex("<nlohmann/")},
-                                                         {"CLI11", std::regex("<CLI/")},
-                                                         {"hwloc", std::regex("<hwloc(\\.h|/)")}};
+/// Libraries that one file alone may know, so that replacing one stays a change of one file; by how their headers
+/// begin.
+constexpr const char* kept_apart[] = {"<nlohmann/", "<CLI/", "<hwloc"};
 
 const std::set<std::string> top_level{
     ".ci",      ".clang-format", ".clang-tidy",     ".gitignore", "CMakeLists.txt", "LICENSE", "CMakePresets.json",
@@ -37,40 +35,63 @@ const std::set<std::string> top_level{
 constexpr std::size_t main_lines = 200, header_lines = 150, common_wanted = 1500, common_limit = 2200;
 
 /// The folders and the file name of a path: {"common", "os", "team.hpp"}.
-std::vector<std::string> pieces(const std::string& path) {
-  std::vector<std::string> found;
-  for (const auto& piece : fs::path(path)) found.push_back(piece.string());
-  return found;
+std::vector<std::string> pieces(const fs::path& path) {
+  return {path.begin(), path.end()};
 }
 
+/// "02_gil" for whatever lies in that folder; empty elsewhere.
 std::string lab_of(const std::string& path) {
-  static const std::regex folder("(^|/)(\\d\\d_\\w+)/");
-  std::smatch match;
-  return std::regex_search(path, match, folder) ? match[2].str() : "";
+  for (const auto& folder : pieces(fs::path(path).parent_path())) {
+    if (names_a_lab(folder)) return folder;
+  }
+  return "";
+}
+
+/// What an #include line names, with its quotes or angle brackets; empty for other lines.
+std::string included(const std::string& line) {
+  const auto begin = line.find_first_of("\"<");
+  if (!line.starts_with("#include") || begin == std::string::npos) return "";
+  return line.substr(begin, line.find_first_of("\">", begin + 1) + 1 - begin);
 }
 
 /// The anchor GitHub gives a heading: small letters, digits, - and _; blanks become -; other punctuation goes.
-std::string anchor_of(const std::string& heading) {
-  static const std::regex link(R"(\[([^\]]*)\]\([^)]*\))");
-  const auto text = std::regex_replace(heading, link, "$1");
+std::string anchor_of(std::string heading) {
+  for (auto at = heading.find("]("); at != std::string::npos; at = heading.find("](")) {  // of a link, the text stays
+    heading.erase(at, heading.find(')', at) - at);
+  }
   std::string anchor;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const auto byte = static_cast<unsigned char>(text[i]);
+  for (std::size_t i = 0; i < heading.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(heading[i]);
     if (byte < 0x80) {
       if (std::isalnum(byte) || byte == '-' || byte == '_') anchor += static_cast<char>(std::tolower(byte));
       if (byte == ' ') anchor += '-';
       continue;
     }
     const std::size_t length = byte >= 0xF0 ? 4 : byte >= 0xE0 ? 3 : 2;
-    if (byte != 0xC2 && byte != 0xE2)
-      anchor += text.substr(i, length);  // punctuation begins with these: · — … and the like
+    if (byte != 0xC2 && byte != 0xE2) anchor += heading.substr(i, length);  // these begin punctuation: · — … and so on
     i += length - 1;
   }
   return anchor;
 }
 
-bool is_code(const std::string& file) {
-  return file.ends_with(".hpp") || file.ends_with(".cpp");
+std::string without_code(std::string line) {
+  for (auto at = line.find('`'); at != std::string::npos; at = line.find('`')) {
+    const auto end = line.find('`', at + 1);
+    line.erase(at, end == std::string::npos ? 1 : end + 1 - at);
+  }
+  return line;
+}
+
+/// Targets of the links in a line of Markdown, [text](target "title") and [name]: target, as far as they are relative.
+Files relative_links(const std::string& line) {
+  Files targets;
+  if (const auto at = line.find("]: "); line.starts_with('[') && at != std::string::npos)
+    targets.push_back(line.substr(at + 3));
+  for (auto at = line.find("]("); at != std::string::npos; at = line.find("](", at + 2)) {
+    targets.push_back(line.substr(at + 2, line.find_first_of(" )", at) - at - 2));
+  }
+  std::erase_if(targets, [](const auto& target) { return target.find(':') != std::string::npos; });
+  return targets;
 }
 
 class Inspector {
@@ -94,12 +115,9 @@ class Inspector {
       }
       if (!has(folder + "main.cpp")) continue;
       const auto lines = read_lines(root_ / folder / "main.cpp");
-      const auto says = [&](const char* word) {
-        return std::any_of(lines.begin(), lines.end(),
-                           [&](const auto& line) { return line.find(word) != std::string::npos; });
-      };
-      if (!says(".id =")) broken("{}main.cpp states no claim (.id =).", folder);
-      if (!says(".floors")) broken("{}main.cpp names no floor (.floors).", folder);
+      const auto text = fmt::format("{}", fmt::join(lines, "\n"));
+      if (text.find(".id =") == std::string::npos) broken("{}main.cpp states no claim (.id =).", folder);
+      if (text.find(".floors") == std::string::npos) broken("{}main.cpp names no floor (.floors).", folder);
       if (lines.size() > main_lines) {
         broken("{}main.cpp has {} lines, and {} are the limit: move the idea to a file of its own.", folder,
                lines.size(), main_lines);
@@ -108,37 +126,29 @@ class Inspector {
   }
 
   void code() {
-    static const std::regex include("^\\s*#\\s*include\\s*([\"<][^\">]+[\">])");
-    std::map<std::string, Files> users;
+    std::map<std::string, std::set<std::string>> users;
     std::size_t common_lines = 0;
     for (const auto& file : files_) {
-      if (!is_code(file)) continue;
+      if (!file.ends_with(".hpp") && !file.ends_with(".cpp")) continue;
       const auto path = pieces(file);
       const auto lines = read_lines(root_ / file);
       const bool common = path.front() == "common", test = file.ends_with("_test.cpp");
       if (common && file.ends_with(".hpp") && lines.size() > header_lines) {
         broken("{} has {} lines, and {} are the limit for a header in common/.", file, lines.size(), header_lines);
       }
-      if (common && path.size() > 2 && path[1] != "course" && !test && path.back() != "guard.cpp" &&
-          path.back() != "check_quiet.cpp") {
-        common_lines += lines.size();
-      }
+      const bool program = path.back() == "guard.cpp" || path.back() == "check_quiet.cpp";
+      if (common && path[1] != "course" && !test && !program) common_lines += lines.size();
       for (const auto& line : lines) {
-        std::smatch match;
-        if (!std::regex_search(line, match, include)) continue;
-        const std::string target = match[1];
+        const auto target = included(line);
+        if (target.empty()) continue;
         points_down(file, path, target.substr(1, target.size() - 2));
-        for (const auto& [library, pattern] : kept_apart) {
-          if (std::regex_search(target, pattern)) users[library].push_back(file);
+        for (const std::string library : kept_apart) {
+          const bool makes_machines = test && library == "<hwloc";  // the test of cores does
+          if (target.starts_with(library) && !makes_machines) users[library.substr(1)].insert(file);
         }
       }
     }
-    for (auto& [library, by] : users) {
-      std::sort(by.begin(), by.end());
-      by.erase(std::unique(by.begin(), by.end()), by.end());
-      if (library == "hwloc") {  // a test makes foreign machines with it
-        std::erase_if(by, [](const auto& file) { return file.ends_with("_test.cpp"); });
-      }
+    for (const auto& [library, by] : users) {
       if (by.size() > 1) broken("{} is included by {}: one file alone may know it.", library, fmt::join(by, ", "));
     }
     const auto count =
@@ -151,14 +161,10 @@ class Inspector {
   }
 
   void links() {
-    static const std::regex link(R"(\]\(<?([^()\s>]+)>?(?:\s+"[^"]*")?\)|^\[[^\]]+\]:\s+(\S+))");
-    static const std::regex elsewhere("^([a-zA-Z][a-zA-Z0-9+.-]*:|//)");
     for (const auto& file : files_) {
       if (!file.ends_with(".md")) continue;
       for (const auto& line : page(file).prose) {
-        for (std::sregex_iterator at(line.begin(), line.end(), link), end; at != end; ++at) {
-          const std::string target = (*at)[1].matched ? (*at)[1] : (*at)[2];
-          if (std::regex_search(target, elsewhere)) continue;
+        for (const auto& target : relative_links(line)) {
           const auto hash = target.find('#');
           const auto path = target.substr(0, hash);
           const auto to = path.empty() ? file : (fs::path(file).parent_path() / path).lexically_normal().string();
@@ -215,21 +221,19 @@ class Inspector {
   const Page& page(const std::string& file) {
     const auto [at, fresh] = pages_.try_emplace(file);
     if (!fresh) return at->second;
-    static const std::regex code("`[^`]*`"), heading("^#{1,6}\\s+(.*)"), anchor("<a (?:id|name)=\"([^\"]+)\"");
     bool fenced = false;
     std::map<std::string, int> seen;
     for (const auto& line : read_lines(root_ / file)) {
       const auto text = std::min(line.find_first_not_of(' '), line.size());
       if (line.compare(text, 3, "```") == 0) fenced = !fenced;
       if (fenced) continue;
-      std::smatch match;
-      if (std::regex_search(line, match, anchor)) at->second.anchors.insert(match[1]);
-      if (std::regex_match(line, match, heading)) {
-        const auto slug = anchor_of(match[1]);
+      const auto marks = line.find_first_not_of('#');
+      if (marks != std::string::npos && marks > 0 && marks <= 6 && line[marks] == ' ') {
+        const auto slug = anchor_of(line.substr(marks + 1));
         const int earlier = seen[slug]++;
         at->second.anchors.insert(earlier ? fmt::format("{}-{}", slug, earlier) : slug);
       }
-      at->second.prose.push_back(std::regex_replace(line, code, ""));
+      at->second.prose.push_back(without_code(line));
     }
     return at->second;
   }

@@ -2,9 +2,10 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <chrono>
-#include <cmath>
 #include <cstdlib>
 #include <fstream>
 #include <numeric>
@@ -51,7 +52,10 @@ std::vector<double> spin(const std::vector<int>& cpus) {
   std::vector<std::jthread> spinners;
   for (std::size_t i = 0; i < cpus.size(); ++i) {
     spinners.emplace_back([&, i] {
-      bind_to(std::span(&cpus[i], 1));
+      try {
+        bind_to(std::span(&cpus[i], 1));
+      } catch (const std::exception&) {  // where binding is forbidden they float, which a shared core shows as well
+      }
       ++ready;
       while (ready < cpus.size()) std::this_thread::yield();
       const auto end = Clock::now() + std::chrono::milliseconds(500);
@@ -64,19 +68,13 @@ std::vector<double> spin(const std::vector<int>& cpus) {
   return steps;
 }
 
-struct Ticks {
-  double steal = 0, all = 0;
-};
-Ticks cpu_ticks() {
+/// Clock ticks of all CPUs since boot: user nice system idle iowait irq softirq steal.
+std::array<double, 8> cpu_ticks() {
   std::istringstream line(first_line("/proc/stat"));
-  std::string word;
-  line >> word;
-  Ticks ticks;
-  double value = 0;
-  for (int field = 0; field < 8 && line >> value; ++field) {  // user nice system idle iowait irq softirq steal
-    ticks.all += value;
-    if (field == 7) ticks.steal = value;
-  }
+  std::string cpu;
+  line >> cpu;
+  std::array<double, 8> ticks{};
+  for (auto& value : ticks) line >> value;
   return ticks;
 }
 
@@ -87,24 +85,23 @@ void parallelism(const Machine& machine) {
   const auto together = spin(cpus);
   const auto after = cpu_ticks();
   const double total = std::accumulate(together.begin(), together.end(), 0.0) / alone;
-  const double cores = static_cast<double>(cpus.size());
   const auto text = fmt::format("{} cores at once do {:.2f} times the work of one alone", cpus.size(), total);
-  if (total >= 0.9 * cores) {
-    finding("ok", "parallelism", text);
-  } else {
-    finding("warn", "parallelism", text + ": they are shared, limited or slowed by heat",
-            "see what else runs: top    or measure on a quieter machine");
-  }
-  const double steal = after.all > before.all ? 100 * (after.steal - before.steal) / (after.all - before.all) : 0;
+  const bool full = total >= 0.9 * static_cast<double>(cpus.size());
+  finding(full ? "ok" : "warn", "parallelism", text + (full ? "" : ": shared, limited, or slowed by heat"),
+          full ? "" : "see what else runs: top    or measure on a quieter machine");
+  const double elapsed =
+      std::accumulate(after.begin(), after.end(), 0.0) - std::accumulate(before.begin(), before.end(), 0.0);
+  const double steal = 100 * (after[7] - before[7]) / std::max(1.0, elapsed);
   finding(steal > 1 ? "warn" : "ok", "steal",
           fmt::format("{:.1f} % of the time taken by the host during the probe", steal));
 }
 
 void limits(const Machine& machine) {
-  finding(machine.allowed_threads() < machine.online ? "note" : "ok", "allowed",
+  const bool part = machine.allowed_threads() < machine.online;
+  finding(part ? "note" : "ok", "allowed",
           fmt::format("{} cores, {} hardware threads; {} CPUs online", machine.allowed_cores(),
                       machine.allowed_threads(), machine.online),
-          machine.allowed_threads() < machine.online ? "for all of them, start without taskset or cpuset" : "");
+          part ? "for all of them, start without taskset or cpuset" : "");
   if (!machine.quota) return finding("ok", "quota", "none");
   const bool tight = *machine.quota < machine.allowed_cores();
   finding(tight ? "warn" : "ok", "quota",
@@ -175,11 +172,9 @@ void kernel_limits() {
   const fs::path proc = "/proc/sys";
   finding("note", "pipes", fmt::format("at most {} bytes each", first_line(proc / "fs/pipe-max-size")));
   const auto messages = first_line(proc / "fs/mqueue/msg_max"), bytes = first_line(proc / "fs/mqueue/msgsize_max");
-  if (messages.empty()) {
-    finding("note", "queues", "no POSIX message queues here; the variants that need them say so");
-  } else {
-    finding("note", "queues", fmt::format("POSIX: {} messages of {} bytes", messages, bytes));
-  }
+  finding("note", "queues",
+          messages.empty() ? "no POSIX message queues in this kernel"
+                           : fmt::format("POSIX: {} messages of {} bytes", messages, bytes));
   const auto paranoid = first_line(proc / "kernel/perf_event_paranoid");
   const bool closed = paranoid.empty() || std::atoi(paranoid.c_str()) > 2;
   finding(closed ? "note" : "ok", "perf events",

@@ -10,11 +10,6 @@
 namespace lab::course {
 namespace {
 
-bool names_a_lab(const std::string& folder) {
-  return folder.size() > 3 && std::isdigit(static_cast<unsigned char>(folder[0])) &&
-         std::isdigit(static_cast<unsigned char>(folder[1])) && folder[2] == '_';
-}
-
 std::string title_of(const std::filesystem::path& folder) {
   std::ifstream page(folder / "README.md");
   for (std::string line; std::getline(page, line);) {
@@ -27,6 +22,11 @@ std::string title_of(const std::filesystem::path& folder) {
 }
 
 }  // namespace
+
+bool names_a_lab(const std::string& folder) {
+  return folder.size() > 3 && std::isdigit(static_cast<unsigned char>(folder[0])) &&
+         std::isdigit(static_cast<unsigned char>(folder[1])) && folder[2] == '_';
+}
 
 std::vector<Lab> find_labs(const House& house) {
   if (!std::filesystem::is_directory(house.labs)) {

@@ -25,6 +25,9 @@ struct Lab {
   std::string damage;            ///< a sentence about a record that cannot be read; empty otherwise
 };
 
+/// True for "02_gil".
+bool names_a_lab(const std::string& folder);
+
 /// The labs in numeric order, each with its record. Throws std::invalid_argument when there is no folder of labs.
 std::vector<Lab> find_labs(const House&);
 
