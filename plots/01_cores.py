@@ -8,12 +8,12 @@ from series import Series
 from style import CURVES, LOOKS, Sheet
 from topology import machine
 
-JOBS = {"equal_jobs": 8, "small_jobs": 128}
+JOBS = {"equal_jobs": 8, "small_jobs": 128}  # at least; the lab takes the next multiple of its own workers
 
 
 def knee_title(result, runs, serial):
     """How much the machine's own number of workers gains, and whether the most workers gain more."""
-    cores = result.limits()[0] or max(runs)
+    cores = result.workers() or max(runs)
     best, most = max([n for n in runs if n <= cores] or [min(runs)]), max(runs)
     gain, more = serial.over(runs[best]), runs[best].over(runs[most])
     if cannot_tell(gain):
@@ -45,7 +45,8 @@ def workers(result, form):
         factor, name = unit(known or doubtful)
         by_count = {n: s.scaled(factor) for n, s in by_count.items()}
         one = serial.scaled(factor).median if function == "equal_jobs" else by_count[min(by_count)].median
-        first, jobs = min(by_count), JOBS[function]
+        own = result.workers() or 1
+        first, jobs = min(by_count), math.ceil(JOBS[function] / own) * own
         value_axis(ax.yaxis, [v * factor for v in known] + ([one / min(jobs, max(by_count))] if one else []),
                    [v * factor for v in doubtful])
         worker_axis(ax, list(by_count), result.limits())
@@ -53,7 +54,7 @@ def workers(result, form):
             scale = one * (1 if function == "equal_jobs" else first)
             xs = range(first, min(max(by_count), 4096) + 1)
             reference(ax, list(xs), [scale * math.ceil(jobs / n) / jobs for n in xs])
-        panel = f"{jobs} {'equal' if jobs == 8 else 'small'} jobs"
+        panel = f"{jobs} {function.replace('_', ' ')}"
         sheet.head(ax, panel, f"{name}, lower is better")
         sheet.curve(ax, panel, function, by_count, LOOKS[function])
         if function == "equal_jobs" and result.series("serial"):

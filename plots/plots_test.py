@@ -190,7 +190,8 @@ class Statistics(unittest.TestCase):
         made = synthetic.cores("shared")
         self.assertEqual(results.Result(Path("01_cores.json"), made).limits(), (32, 32))
         made["lab"]["tables"] = {}
-        made["lab"]["environment"]["allowed_cpus"] = "0-3,8"
+        made["lab"]["environment"].update(allowed_cpus="0-3,8", quota="1.5")
+        self.assertEqual(results.Result(Path("01_cores.json"), made).workers(), 2)
         self.assertEqual(results.Result(Path("01_cores.json"), made).limits(), (5, 5))
 
 

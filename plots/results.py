@@ -75,6 +75,12 @@ class Result:
         count = sum(int(last or first) - int(first) + 1 for first, last in listed) or math.inf
         return tuple(min(total, count) if total else None for total in self.topology())
 
+    def workers(self):
+        """Workers for CPU-bound work here: min(allowed cores, ceil(quota)), at least 1; None when the record has no cores."""
+        cores = self.limits()[0]
+        quota = re.fullmatch(r"\d{1,6}(\.\d*)?", self.environment.get("quota", ""))
+        return max(1, min(cores, math.ceil(float(quota.group())))) if cores and quota else cores
+
     def topology(self):
         """(physical cores, hardware threads) of the whole machine; None for what the record does not say."""
         found = (re.search(rf"\b(\d{{1,6}}) {word}", self.environment.get("topology", "")) for word in
