@@ -10,6 +10,7 @@ CMAKE_ARGS ?=
 JOBS ?= $(shell nproc)
 
 course = build/bin/course $(1) --results $(RESULTS) --labs labs --bin build/bin
+draw = "$$(common/course/setup.sh --python)" plots/draw.py --results $(RESULTS) --format $(FORMAT)
 configure = cmake --preset $(1) $$(command -v ninja >/dev/null || echo -G 'Unix Makefiles') $(CMAKE_ARGS)
 # Configures when build/ is new or CMAKE_ARGS asks; talk goes to stderr, so that stdout is a lab's result alone.
 build = @{ { test -z '$(CMAKE_ARGS)' && ls build/build.ninja build/Makefile; } >/dev/null 2>&1 || \
@@ -38,7 +39,7 @@ course: setup
 
 run: all
 	@$(call course,run) $(if $(ARGS),-- $(ARGS)); status=$$?; test $$status -lt 128 || exit $$status; \
-	$(MAKE) -s plots || status=1; exit $$status
+	$(draw) || status=1; exit $$status
 
 lab-%:
 	@test -d labs/$*_* || { echo 'There is no lab $*; make lists those there are.' >&2; exit 2; }
@@ -50,7 +51,7 @@ test: all
 	@ctest --test-dir build -j $(JOBS) --output-on-failure
 
 plots: setup
-	@"$$(common/course/setup.sh --python)" plots/draw.py --results $(RESULTS) --format $(FORMAT)
+	@$(draw)
 
 scoreboard doctor: course
 	@$(call course,$@)
