@@ -38,19 +38,12 @@ class Gil {
   /// Waits until the lock is free and takes it; asks the holder to drop it once per switch interval. Preserves errno,
   /// for callers take the lock back between a system call that failed and the look at why. Not recursive.
   ///
-  /// Waits as long as it takes: the timeout below ends an interval, not the wait. Only a holder that goes away without
+  /// Waits as long as it takes: its timeout ends an interval, not the wait. Only a holder that goes away without
   /// drop(), or never meets a check point, could make it last for ever: hold it through the guard Held.
   void take() {
-    const int error = errno;
     const int me = this_thread();
     std::unique_lock guard(mutex_);
-    if (locked_) note(Moment::waits);
-    while (locked_) {
-      const std::uint64_t switches_before = switches_;
-      const bool timed_out = condition_.wait_for(guard, switch_interval()) == std::cv_status::timeout;
-      // Did somebody else get the lock meanwhile, then its holder has not had its interval yet: wait another one.
-      if (timed_out && locked_ && switches_ == switches_before) drop_request_.store(true, std::memory_order_relaxed);
-    }
+    if (locked_) wait_until_free(guard);
     {
       const std::lock_guard switching(switch_mutex_);
       locked_ = true;
@@ -62,7 +55,6 @@ class Gil {
     }
     drop_request_.store(false, std::memory_order_relaxed);  // it was meant for the holder before
     note(Moment::takes);
-    errno = error;
   }
 
   /// Frees the lock and signals one waiter. If the lock had been asked for, waits until another thread has it:
@@ -105,6 +97,19 @@ class Gil {
   }
 
  private:
+  // Apart from take() because it is the part that sleeps: a free lock costs no more than what is left there.
+  void wait_until_free(std::unique_lock<std::mutex>& guard) {
+    const int error = errno;
+    note(Moment::waits);
+    while (locked_) {
+      const std::uint64_t switches_before = switches_;
+      const bool timed_out = condition_.wait_for(guard, switch_interval()) == std::cv_status::timeout;
+      // Did somebody else get the lock meanwhile, then its holder has not had its interval yet: wait another one.
+      if (timed_out && locked_ && switches_ == switches_before) drop_request_.store(true, std::memory_order_relaxed);
+    }
+    errno = error;
+  }
+
   void note(Moment moment) {
     if (timeline_ != nullptr) timeline_->note(moment);
   }
