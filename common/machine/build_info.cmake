@@ -1,4 +1,4 @@
-# Run at every build (cmake -P): writes OUT, a header that says what is being built, and touches it only when that changed.
+# Run at every build (cmake -P): writes OUT, a header that says what is being built, if that changed.
 set(ENV{GIT_CEILING_DIRECTORIES} "${SOURCE}/..") # a copy inside somebody else's repository has no commit of its own
 execute_process(COMMAND git --no-optional-locks describe --always --dirty WORKING_DIRECTORY ${SOURCE}
                 OUTPUT_VARIABLE commit OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET RESULT_VARIABLE failed)

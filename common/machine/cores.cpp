@@ -9,9 +9,9 @@
 #include <cmath>
 #include <cstdint>
 #include <memory>
-#include <set>
 #include <stdexcept>
 #include <string_view>
+#include <utility>
 
 #include "common/machine/placement.hpp"
 #include "common/machine/quota.hpp"
@@ -56,33 +56,36 @@ Machine describe(hwloc_topology_t topology, hwloc_const_bitmap_t allowed) {
   m.hardware_threads = hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_PU);
   m.configured = m.online = m.hardware_threads;
   m.physical_cores = 0;
-  std::set<int> kinds;
   hwloc_obj_t last = nullptr;
+  int kinds = 1;
   for (hwloc_obj_t pu = nullptr; (pu = hwloc_get_next_obj_by_type(topology, HWLOC_OBJ_PU, pu)) != nullptr;) {
     hwloc_obj_t core = hwloc_get_ancestor_obj_by_type(topology, HWLOC_OBJ_CORE, pu);
     if (core == nullptr) core = pu;  // some virtual machines describe no cores
     const hwloc_obj_t package = hwloc_get_ancestor_obj_by_type(topology, HWLOC_OBJ_PACKAGE, pu);
-    const int kind = kind_of(topology, pu);
-    kinds.insert(kind);
     if (core != last) {
       ++m.physical_cores;
       m.cores.push_back({.cpus = {},
                          .package = package != nullptr ? static_cast<int>(package->logical_index) : 0,
                          .numa = std::max(0, hwloc_bitmap_first(pu->nodeset)),
-                         .kind = kind});
+                         .kind = kind_of(topology, pu)});
+      kinds = std::max(kinds, m.cores.back().kind + 1);
       last = core;
     }
     if (hwloc_bitmap_isset(allowed, pu->os_index)) m.cores.back().cpus.push_back(static_cast<int>(pu->os_index));
   }
   std::erase_if(m.cores, [](const Core& core) { return core.cpus.empty(); });
   std::stable_sort(m.cores.begin(), m.cores.end(), [](const Core& a, const Core& b) { return a.kind < b.kind; });
+  for (int before = -1, dense = -1; Core & core : m.cores) {  // allowed slow cores alone are the fastest there are
+    if (std::exchange(before, core.kind) != core.kind) ++dense;
+    core.kind = dense;
+  }
 
   const hwloc_obj_t package = hwloc_get_obj_by_type(topology, HWLOC_OBJ_PACKAGE, 0);
   const char* model = hwloc_obj_get_info_by_name(package ? package : hwloc_get_root_obj(topology), "CPUModel");
   m.cpu = model != nullptr ? model : "";
   m.drawing = counted(m.packages, "package") + ", " +
               (m.numa_nodes > 1 ? counted(m.numa_nodes, "NUMA node") + ", " : "") + counted(m.physical_cores, "core") +
-              (kinds.size() > 1 ? fmt::format(" of {} kinds", kinds.size()) : "") + ", " +
+              (kinds > 1 ? fmt::format(" of {} kinds", kinds) : "") + ", " +
               counted(m.hardware_threads, "hardware thread");
   return m;
 }
@@ -93,12 +96,6 @@ int Machine::allowed_threads() const {
   int threads = 0;
   for (const Core& core : cores) threads += static_cast<int>(core.cpus.size());
   return threads;
-}
-
-int Machine::kinds() const {
-  std::set<int> kinds;
-  for (const Core& core : cores) kinds.insert(core.kind);
-  return static_cast<int>(kinds.size());
 }
 
 int Machine::workers() const {
@@ -133,8 +130,9 @@ Machine synthetic_machine(const std::string& notation, const std::string& allowe
   if (set != 0 || hwloc_topology_load(topology.get()) != 0) {
     throw std::invalid_argument(fmt::format("hwloc refuses the topology \"{}\"", notation.substr(0, 80)));
   }
-  const Bitmap allowed(hwloc_bitmap_alloc_full());
-  const bool readable = allowed_list.empty() || hwloc_bitmap_list_sscanf(allowed.get(), allowed_list.c_str()) == 0;
+  const Bitmap allowed(hwloc_bitmap_alloc());
+  const std::string list = allowed_list.empty() ? "0-" : allowed_list;  // "0-" is open to the right
+  const bool readable = hwloc_bitmap_list_sscanf(allowed.get(), list.c_str()) == 0;
   Machine m = describe(topology.get(), allowed.get());
   if (!readable || m.cores.empty()) {
     throw std::invalid_argument(fmt::format("\"{}\" names no CPU of \"{}\"", allowed_list, notation.substr(0, 80)));
@@ -151,18 +149,15 @@ std::string machine_id(const Machine& m) {
     for (std::size_t at; (at = model.find(noise)) != std::string::npos;) model.erase(at, noise.size());
   }
   std::string slug;
-  for (const char c : model.substr(0, 40)) {
-    if (std::isalnum(static_cast<unsigned char>(c)) != 0) {
-      slug += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-    } else if (!slug.empty() && slug.back() != '-') {
-      slug += '-';
-    }
+  for (const unsigned char c : model.substr(0, 40)) {
+    const bool letter = std::isalnum(c) != 0;
+    if (letter || !slug.ends_with('-')) slug += letter ? static_cast<char>(std::tolower(c)) : '-';
   }
-  if (slug.ends_with('-')) slug.pop_back();
+  while (slug.ends_with('-')) slug.pop_back();
+  slug.erase(0, slug.find_first_not_of('-'));
   // Shape only, no CPU numbers: a container that is given other CPUs of the same kind stays the same machine.
   std::string shape = fmt::format("{}|{}", m.cpu, m.drawing);
-  for (const Core& core : m.cores)
-    shape += fmt::format("|{},{},{},{}", core.cpus.size(), core.package, core.numa, core.kind);
+  for (const Core& c : m.cores) shape += fmt::format("|{},{},{},{}", c.cpus.size(), c.package, c.numa, c.kind);
   std::uint32_t hash = 2166136261;  // FNV-1a: the same in every build, which std::hash need not be
   for (const char c : shape) hash = (hash ^ static_cast<unsigned char>(c)) * 16777619;
   return fmt::format("{}-{}c-{:06x}", slug, m.allowed_cores(), hash & 0xffffff);

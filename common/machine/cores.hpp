@@ -12,7 +12,7 @@ struct Core {
   std::vector<int> cpus;  ///< operating-system numbers of its allowed hardware threads, at least one, in topology order
   int package = 0;
   int numa = 0;  ///< its NUMA node
-  int kind = 0;  ///< 0 is the fastest kind of core present, 1 the next (hybrid CPUs)
+  int kind = 0;  ///< 0 is the fastest kind among the allowed cores, 1 the next (hybrid CPUs)
 };
 
 struct Machine {
@@ -24,13 +24,13 @@ struct Machine {
   int physical_cores = 1;
   int hardware_threads = 1;
   std::optional<double> quota;  ///< CPUs' worth of time the control groups grant, e.g. 1.5; none without a limit
-  bool real = true;             ///< false for a synthetic topology (or under HWLOC_SYNTHETIC), on which nothing may be bound
-  std::string cpu;              ///< model name; empty when unknown
-  std::string drawing;          ///< the topology in one line, e.g. "1 package, 2 cores, 2 hardware threads"
+  bool real = true;     ///< false for a synthetic topology (or under HWLOC_SYNTHETIC), on which nothing may be bound
+  std::string cpu;      ///< model name; empty when unknown
+  std::string drawing;  ///< the topology in one line, e.g. "1 package, 2 cores, 2 hardware threads"
 
   int allowed_cores() const { return static_cast<int>(cores.size()); }
-  int allowed_threads() const;  ///< hardware threads this process may use
-  int kinds() const;            ///< kinds of core among the allowed ones
+  int allowed_threads() const;                                             ///< hardware threads this process may use
+  int kinds() const { return cores.empty() ? 1 : cores.back().kind + 1; }  ///< kinds of core among the allowed ones
   /// Workers to use for CPU-bound work: min(allowed cores, ceil(quota)), at least 1.
   int workers() const;
 };

@@ -134,7 +134,10 @@ TEST(SyntheticMachine, FastCoresComeFirst) {
   EXPECT_EQ(m.cores[6].kind, 1);
   EXPECT_EQ(m.cores[6].cpus, std::vector{0});
   EXPECT_EQ(m.drawing, "1 package, 14 cores of 2 kinds, 20 hardware threads");
-  EXPECT_EQ(synthetic_machine(hybrid(), "0-15").kinds(), 1);
+  const Machine slow = synthetic_machine(hybrid(), "0-15");
+  EXPECT_EQ(slow.kinds(), 1);
+  EXPECT_EQ(slow.cores[0].kind, 0);
+  EXPECT_EQ(slow.allowed_cores(), 8);
 }
 
 TEST(SyntheticMachine, WhatHwlocRefusesIsAnError) {

@@ -1,6 +1,5 @@
 #include "common/machine/quota.hpp"
 
-#include <algorithm>
 #include <fstream>
 #include <map>
 #include <sstream>
@@ -16,13 +15,12 @@ bool names_cpu(const std::string& list) {
   return ("," + list + ",").find(",cpu,") != std::string::npos;
 }
 
-// The group this process is in, by version of control groups (2 or 1), from lines such as "0::/a/b" and
-// "3:cpu,cpuacct:/a".
-std::map<int, fs::path> groups(const fs::path& file) {
+// The groups this process is in, by version of control groups, from lines such as "0::/a/b" and "3:cpu,cpuacct:/a".
+std::map<int, fs::path> own_groups(const fs::path& file) {
   std::map<int, fs::path> found;
   std::ifstream in(file);
-  for (std::string id, controllers, path; std::getline(in, id, ':') && std::getline(in, controllers, ':');) {
-    std::getline(in, path);
+  for (std::string id, controllers, path;
+       std::getline(in, id, ':') && std::getline(in, controllers, ':') && std::getline(in, path);) {
     if (id == "0" && controllers.empty()) found[2] = path;
     if (names_cpu(controllers)) found[1] = path;
   }
@@ -45,26 +43,27 @@ std::optional<double> limit(const fs::path& group, int version) {
 }  // namespace
 
 std::optional<double> cpu_quota(const fs::path& root) {
-  const std::map<int, fs::path> own = groups(root / "proc/self/cgroup");
+  const std::map<int, fs::path> own = own_groups(root / "proc/self/cgroup");
   std::optional<double> smallest;
   std::ifstream in(root / "proc/self/mountinfo");
   for (std::string line; std::getline(in, line);) {
     // "<id> <parent> <device> <root> <mount point> <options> [more]... - <type> <source> <super options>"
-    std::istringstream left(line.substr(0, line.find(" - "))),
-        right(line.substr(std::min(line.size(), line.find(" - ") + 3)));
+    std::istringstream words(line);
     std::string skip, mount_root, mount_point, type, super_options;
-    left >> skip >> skip >> skip >> mount_root >> mount_point;
-    right >> type >> skip >> super_options;
+    words >> skip >> skip >> skip >> mount_root >> mount_point;
+    while (words >> skip && skip != "-") continue;
+    words >> type >> skip >> super_options;
     const int version = type == "cgroup2" ? 2 : type == "cgroup" && names_cpu(super_options) ? 1 : 0;
     if (!own.contains(version)) continue;
-    // A container sees a part of the hierarchy: below mount_root the paths agree, elsewhere the mount point is all
-    // there is.
+    // A container sees part of the hierarchy: below mount_root the paths agree, elsewhere there is only the mount
+    // point.
     fs::path group = own.at(version).lexically_relative(mount_root);
     if (group.empty() || *group.begin() == "..") group = ".";
+    // Up to the mount point itself, which is "." or, above a named group, "".
     const fs::path top = root / fs::path(mount_point).relative_path();
-    for (;; group = group.parent_path()) {
-      if (const auto here = limit(top / group, version); here && (!smallest || *here < *smallest)) smallest = here;
-      if (group.empty() || group == ".") break;
+    for (bool above = true; above; group = group.parent_path()) {
+      above = !group.empty() && group != ".";
+      if (const auto here = limit(top / group, version); here && here < smallest.value_or(*here + 1)) smallest = here;
     }
   }
   return smallest;
