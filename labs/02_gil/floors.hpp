@@ -12,6 +12,7 @@
 #include <functional>
 #include <stdexcept>
 #include <thread>
+#include <utility>
 
 #include "gil.hpp"
 
@@ -43,7 +44,8 @@ inline void let_the_other_sleep() {
 class ForcedHandOver {
  public:
   /// `settle_in` runs first in the partner thread, to bind it to a CPU.
-  explicit ForcedHandOver(std::function<void()> settle_in = [] {}) : partner_([this, settle_in] { play(settle_in); }) {
+  explicit ForcedHandOver(std::function<void()> settle_in = [] {})
+      : partner_([this, settle_in = std::move(settle_in)] { play(settle_in); }) {
     lock_.take();
   }
   ~ForcedHandOver() {
@@ -88,7 +90,7 @@ class ForcedHandOver {
 class TwoFutexWakeUps {
  public:
   explicit TwoFutexWakeUps(std::function<void()> settle_in = [] {})
-      : partner_([this, settle_in] { play(settle_in); }) {}
+      : partner_([this, settle_in = std::move(settle_in)] { play(settle_in); }) {}
   ~TwoFutexWakeUps() {
     stop_ = true;
     wake(to_partner_);
