@@ -74,7 +74,6 @@ for attempt in 1 2; do
   say "apt-get could not install it all: see above. Is there a network?"
   exit 2
 done
-packages=$(needed)
-[ -z "$packages" ] && exit
+packages=$(needed); [ -z "$packages" ] && exit
 say "Installed, yet this is still missing, or too old here (Google Benchmark must be 1.7 or newer): $packages"
 exit 2
