@@ -1,4 +1,4 @@
-// A bytecode interpreter in one loop, as much of one as the lock needs: a stack, eight instructions, one global
+// A bytecode interpreter in one loop, as much of one as the lock needs: a stack, nine instructions, one global
 // variable.
 #pragma once
 
@@ -14,14 +14,15 @@
 namespace lab::gil {
 
 enum class Opcode : std::uint8_t {
-  load_constant,     ///< push the argument
-  load_global,       ///< push x
-  add,               ///< pop two, push their sum
-  store_global,      ///< pop into x
-  call,              ///< push f()
-  decrement,         ///< the top less one
-  jump_if_not_zero,  ///< to the argument's instruction, if the top is not zero: a loop's back edge
-  return_value       ///< the top
+  load_constant,         ///< push the argument
+  load_global,           ///< push x
+  add,                   ///< pop two, push their sum
+  store_global,          ///< pop into x
+  call,                  ///< push f()
+  decrement,             ///< the top less one
+  jump_if_not_zero,      ///< to the argument's instruction, if the top is not zero: a loop's back edge
+  pop_jump_if_not_zero,  ///< the same, and pop: a back edge too
+  return_value           ///< the top
 };
 
 struct Instruction {
@@ -32,7 +33,7 @@ struct Instruction {
 using Program = std::vector<Instruction>;
 
 /// What all threads share. A slot of an interpreter is a plain word; in C++ an unordered read and write of such a word
-/// is a relaxed atomic load and a relaxed store. Each is whole, the pair is not: x += 1 is three instructions.
+/// is a relaxed atomic load and a relaxed store. Each is whole, x += 1 is not: it loads, adds and stores.
 struct Globals {
   std::atomic<std::int64_t> x{0};
   std::int64_t (*f)() = [] { return std::int64_t{1}; };  ///< opaque to the interpreter: it may do anything
@@ -61,6 +62,11 @@ inline constexpr std::uint64_t instruction_counts = 100;
 inline Program countdown(std::int64_t n) {
   if (n < 1) throw std::invalid_argument("countdown: n must be at least 1");
   return {{Opcode::load_constant, n}, {Opcode::decrement}, {Opcode::jump_if_not_zero, 1}, {Opcode::return_value}};
+}
+
+/// while x: pass. A thread that keeps its CPU busy, without ever letting go unasked, until another one sets x to 0.
+inline Program spin_while_x() {
+  return {{Opcode::load_global}, {Opcode::pop_jump_if_not_zero, 0}, {Opcode::load_constant, 0}, {Opcode::return_value}};
 }
 
 /// x += 1, `times` times: load x, load 1, add, store x. Refuses times < 1.
@@ -111,6 +117,11 @@ std::int64_t run(const Program& program, Lock& lock, Globals& globals,
         break;
       case Opcode::jump_if_not_zero:
         if (*top == 0) break;
+        next = program.data() + now.argument;
+        check = true;
+        break;
+      case Opcode::pop_jump_if_not_zero:
+        if (*top-- == 0) break;
         next = program.data() + now.argument;
         check = true;
         break;

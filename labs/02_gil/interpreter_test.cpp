@@ -81,6 +81,18 @@ TEST(Interpreter, CallsTheFunction) {
   EXPECT_EQ(globals.x, 42);
 }
 
+TEST(Interpreter, SpinsUntilItIsToldToStop) {
+  Globals globals;
+  globals.x = 1;
+  Gil gil(std::chrono::microseconds(1));
+  std::thread spinner([&] { EXPECT_EQ(run(spin_while_x(), gil, globals), 0); });
+  for (int i = 0; i < 20; ++i) {
+    const Held held(gil);  // the spinner lets go when asked, whenever it has begun
+    if (i == 19) globals.x = 0;
+  }
+  spinner.join();
+}
+
 TEST(Interpreter, GivesTheLockBackWhenACallThrows) {
   Globals globals;
   globals.f = []() -> std::int64_t { throw std::runtime_error("f failed"); };
