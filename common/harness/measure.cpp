@@ -13,8 +13,8 @@ namespace {
 struct Present {
   Raw* raw = nullptr;
   const Yardstick* yardstick = nullptr;
-  bool by_team = false;
-  double team_seconds = 0, team_cpu = 0;
+  bool by_team = false, timed = false;
+  double own_seconds = 0, own_cpu = 0;  // of a team, or of a variant that times itself
 } present;
 
 // Keeps what the library reports instead of printing it.
@@ -38,7 +38,8 @@ std::vector<Report> team(benchmark::State& state, Vehicle vehicle, int size, std
   Team spec{.size = size, .vehicle = vehicle};
   spec.prepare = [&](int worker) { bind_to(placed ? std::vector{cpus[worker]} : all); };
   spec.frame = [&](bool patient) {
-    return patient && placed ? yardstick.at_speed(yardstick.group_of(::sched_getcpu(), shared)) : yardstick.spin();
+    if (!placed) return yardstick.spin(CLOCK_THREAD_CPUTIME_ID);
+    return patient ? yardstick.at_speed(yardstick.group_of(::sched_getcpu(), shared)) : yardstick.spin();
   };
   spec.spin = placed && raw.kind == Kind::busy;
 
@@ -63,10 +64,16 @@ std::vector<Report> team(benchmark::State& state, Vehicle vehicle, int size, std
     raw.paces.push_back({r.last_cpu, yardstick.group_of(r.last_cpu, shared), r.after});
   }
   present.by_team = true;
-  present.team_seconds = 1e-9 * static_cast<double>(end - begin);
-  present.team_cpu = 1e-9 * static_cast<double>(cpu);
+  present.own_seconds = 1e-9 * static_cast<double>(end - begin);
+  present.own_cpu = 1e-9 * static_cast<double>(cpu);
   raw.measurement.counters["workers"] = size;
+  raw.measurement.counters["cpu_over_wall"] = present.own_cpu / present.own_seconds;
   return reports;
+}
+
+void timed(double seconds) {
+  present.timed = true;
+  present.own_seconds = seconds;
 }
 
 void expect(benchmark::State& state, bool right, const std::string& otherwise) {
@@ -97,14 +104,15 @@ Raw measure(benchmark::internal::Benchmark* family, const std::string& variant, 
   }
   foreign.sample();
   raw.foreign = foreign.share();
-  yardstick.learn(raw.paces);
+  if (!raw.oversubscribed) yardstick.learn(raw.paces);
 
   if (collector.runs.size() != 1) throw std::logic_error("the benchmark library ran no variant named " + variant);
   const auto& run = collector.runs.front();
   if (run.error_occurred) raw.wrong = variant + ": " + run.error_message;
   const auto n = static_cast<double>(iterations);
-  raw.measurement.seconds = (present.by_team ? present.team_seconds : run.real_accumulated_time) / n;
-  raw.measurement.cpu_seconds = (present.by_team ? present.team_cpu : run.cpu_accumulated_time) / n;
+  raw.seconds = present.by_team ? present.own_seconds : run.real_accumulated_time;
+  raw.measurement.seconds = (present.timed ? present.own_seconds : raw.seconds) / n;
+  raw.measurement.cpu_seconds = (present.by_team ? present.own_cpu : run.cpu_accumulated_time) / n;
   for (const auto& [name, counter] : run.counters) raw.measurement.counters[name] = counter.value;
   return raw;
 }

@@ -20,6 +20,9 @@ namespace lab {
 /// Throws WorkerError when a worker dies, throws or takes over 60 s.
 std::vector<Report> team(benchmark::State& state, Vehicle vehicle, int size, std::function<std::uint64_t(int worker)> work);
 
+/// For a variant that times itself, because what it measures is a part of what it does: the seconds of all iterations together.
+void timed(double seconds);
+
 /// Marks the benchmark's answer as wrong unless it is right: the lab then ends with status 1, whatever the timing.
 void expect(benchmark::State& state, bool right, const std::string& otherwise);
 

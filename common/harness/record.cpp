@@ -135,7 +135,7 @@ void write_whole(const std::filesystem::path& path, const std::string& content) 
   const std::string what = "cannot write " + path.string();
   // The file has no name until it is whole, so that nothing is left behind should we be killed while we write.
   Descriptor file(::open(folder.c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0644));
-  const std::string temporary = (folder / ("." + path.filename().string() + ".new")).string();
+  const std::string temporary = (folder / fmt::format(".{}.new", path.filename().string())).string();
   const bool nameless = static_cast<bool>(file);
   const HoldSignals hold;
   ::unlink(temporary.c_str());  // what a killed program may have left

@@ -123,6 +123,7 @@ std::string as_benchmark_output(const std::vector<Measurement>& measurements, co
   reporter->SetOutputStream(&out);
   reporter->SetErrorStream(&talk);
   benchmark::BenchmarkReporter::Context context;
+  context.name_field_width = 10;  // the library leaves it unset
   for (const Run& run : runs) context.name_field_width = std::max(context.name_field_width, run.benchmark_name().size());
   reporter->ReportContext(context);
   reporter->ReportRuns(runs);

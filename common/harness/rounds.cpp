@@ -106,7 +106,7 @@ Outcome run_rounds(std::vector<Variant> variants, const std::vector<Claim>& clai
       const auto start = Clock::now();
       const Raw raw = measure(v.family, v.name, v.kind, v.iterations, yardstick, foreign);
       if (note_wrong(raw)) break;
-      const double took = raw.measurement.seconds * static_cast<double>(v.iterations);
+      const double took = raw.seconds;
       const std::chrono::duration<double> all = Clock::now() - start;
       if (took >= plan.least_seconds || tries == 2) {
         round_seconds += all.count();

@@ -82,10 +82,10 @@ Yardstick::Yardstick() {
   for (int i = 0; i < 100; ++i) learn({Pace{.group = 0, .seconds = spin()}});
 }
 
-double Yardstick::spin() const {
-  const double start = seconds_of(CLOCK_THREAD_CPUTIME_ID);
+double Yardstick::spin(clockid_t clock) const {
+  const double start = seconds_of(clock);
   busy_wait(counts_);
-  return seconds_of(CLOCK_THREAD_CPUTIME_ID) - start;
+  return seconds_of(clock) - start;
 }
 
 double Yardstick::at_speed(int group) const {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <ctime>
 #include <string>
 #include <vector>
 
@@ -26,7 +27,7 @@ std::vector<int> allowed_cpus();
 /// CPU and wall clocks in seconds.
 double seconds_of(clockid_t clock);
 
-/// One fixed spin of about 0.3 ms, timed in CPU time: how fast a CPU runs now.
+/// One fixed spin of about 0.3 ms: how fast a CPU runs now.
 struct Pace {
   int cpu = 0;
   int group = 0;       ///< CPUs of one group should run at one speed: kind of core, alone on it or sharing it
@@ -39,7 +40,9 @@ class Yardstick {
   Yardstick();
   /// Spins on the calling thread's CPU; again for up to 10 ms while that CPU is slow, so that a measurement starts at speed.
   double at_speed(int group) const;
-  double spin() const;
+  /// One spin, by the wall clock; by the thread's CPU time where others share its CPU. The best is learned from wall time
+  /// only: a guest's CPU clock is corrected for stolen time, and a correction that comes late makes a spin look too fast.
+  double spin(clockid_t clock = CLOCK_MONOTONIC) const;
   int group_of(int cpu, bool shared) const;
   void learn(const std::vector<Pace>& paces);
   double speed(const Pace& pace) const;  ///< 1 = the best seen, 0.5 = half of it
@@ -68,6 +71,7 @@ struct Raw {
   Measurement measurement;
   Kind kind = Kind::busy;
   bool oversubscribed = false;
+  double seconds = 0;    ///< the whole measurement took
   std::vector<Pace> paces;
   double on_cpu = 1;     ///< the worst worker's CPU time over wall time
   double foreign = 0;    ///< ForeignLoad::share() at its end

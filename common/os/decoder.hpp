@@ -1,0 +1,101 @@
+// Bytes to values: what Python calls unpickling. Whatever arrives is hostile until it has been checked: a length is compared
+// with what is really there before anything is allocated.
+#pragma once
+
+#include "common/os/encoder.hpp"
+
+namespace lab {
+
+/// Takes the values off again, in the same order and of the same types. Every get throws MessageError rather than read past
+/// the end, accept another type or allocate more than a small multiple of the bytes that are there.
+class Decoder {
+ public:
+  explicit Decoder(std::string_view bytes) : rest_(bytes) {}
+
+  template <class T>
+  T get() {
+    T value{};
+    get(value);
+    return value;
+  }
+  /// Refuses what is left over: a message holds just the values it was asked for.
+  void finish() const {
+    if (!rest_.empty()) throw MessageError("message has " + std::to_string(rest_.size()) + " bytes too many");
+  }
+
+  template <class T>
+    requires std::is_arithmetic_v<T> || std::is_enum_v<T>
+  void get(T& value) {
+    expect(Encoder::tag<T>());
+    const std::string_view raw = take(sizeof value);
+    if constexpr (std::is_same_v<T, bool>) {
+      if (static_cast<unsigned char>(raw[0]) > 1) throw MessageError("message holds a truth value that is neither");
+    }
+    std::memcpy(&value, raw.data(), sizeof value);
+  }
+  void get(std::string& text) {
+    expect('s');
+    text = take(length(1));
+  }
+  template <class T>
+  void get(std::vector<T>& items) {
+    expect('v');
+    if constexpr (std::is_arithmetic_v<T> && !std::is_same_v<T, bool>) {
+      const std::size_t n = length(sizeof(T));
+      expect(Encoder::tag<T>());
+      const std::string_view raw = take(n * sizeof(T));
+      items.resize(n);
+      if (n > 0) std::memcpy(items.data(), raw.data(), raw.size());
+    } else {
+      const std::size_t n = length(1);
+      items.clear();
+      for (std::size_t i = 0; i < n; ++i) items.push_back(get<T>());  // grows as elements prove to be there
+    }
+  }
+  template <class K, class V>
+  void get(std::map<K, V>& items) {
+    expect('m');
+    items.clear();
+    for (std::size_t n = length(2); n > 0; --n) {
+      K key = get<K>();
+      items.insert_or_assign(std::move(key), get<V>());
+    }
+  }
+  template <class T>
+  void get(std::optional<T>& value) {
+    const char tag = take(1)[0];
+    if (tag != 'o' && tag != 'n') throw MessageError("message holds another type than was asked for");
+    value = tag == 'o' ? std::optional<T>(get<T>()) : std::nullopt;
+  }
+  template <class... T>
+  void get(std::tuple<T...>& values) {
+    expect('t');
+    expect(static_cast<char>(sizeof...(T)));
+    std::apply([this](auto&... value) { (get(value), ...); }, values);
+  }
+  template <Composite T>
+  void get(T& value) {
+    auto members = value.members();  // references, so the members themselves are filled
+    get(members);
+  }
+
+ private:
+  void expect(char tag) {
+    if (take(1)[0] != tag) throw MessageError("message holds another type than was asked for");
+  }
+  std::string_view take(std::size_t n) {
+    if (n > rest_.size()) throw MessageError("message is cut short");
+    const std::string_view taken = rest_.substr(0, n);
+    rest_.remove_prefix(n);
+    return taken;
+  }
+  std::size_t length(std::size_t least_bytes_each) {
+    std::uint32_t n = 0;
+    std::memcpy(&n, take(sizeof n).data(), sizeof n);
+    if (n > rest_.size() / least_bytes_each) throw MessageError("message claims more elements than it has bytes");
+    return n;
+  }
+  std::string_view rest_;
+};
+
+}  // namespace lab
