@@ -3,42 +3,25 @@
 #include <fcntl.h>
 #include <fmt/chrono.h>
 #include <fmt/format.h>
-#include <fmt/ranges.h>
-#include <poll.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>  // slow to compile: this file alone includes it
 #include <algorithm>
+#include <cmath>
 #include <csignal>
 #include <ctime>
 #include <iostream>
 #include <regex>
 
+#include "common/harness/options.hpp"
+#include "common/harness/parts.hpp"
 #include "common/harness/record.hpp"
 #include "common/harness/report.hpp"
 #include "common/machine/environment.hpp"
-#include "common/os/message.hpp"
 
 namespace lab {
 namespace {
 
 namespace fs = std::filesystem;
-
-/// Words on the command line that cannot be followed: status 2.
-struct BadOption : std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
-
-struct Options {
-  std::string size = "normal";
-  std::string workers, out, filter, format = "console", benchmark_out, benchmark_out_format = "json", show;
-  int rounds = 0;  // 0: what the size says
-  unsigned seed = 0;
-  bool trace = true, list_claims = false, list_variants = false, has_predict = false, predict = false;
-  std::string part;  // internal: "fd,rounds,name" of one of --full's fresh processes
-  std::vector<char*> library{};  // flags handed to Google Benchmark
-};
 
 extern "C" void end_at_once(int signal) {
   // Workers die with us (their parent-death signal), files get their name only when whole: there is nothing to tidy up.
@@ -58,98 +41,6 @@ std::string next_lab(const std::string& name) {
     if (std::regex_match(other, std::regex("[0-9][0-9]_[a-z0-9_]+")) && other > name && (next.empty() || other < next)) next = other;
   }
   return next;
-}
-
-std::vector<std::int64_t> parse_workers(const std::string& list) {
-  std::vector<std::int64_t> counts;
-  std::istringstream words(list + ",");
-  for (std::string word; std::getline(words, word, ',');) {
-    if (word.empty() || word.size() > 4 || word.find_first_not_of("0123456789") != std::string::npos || std::stoi(word) < 1 || std::stoi(word) > 1024) {
-      throw BadOption(fmt::format("--workers '{}': '{}' is not a number of workers from 1 to 1024; write a list such as 1,2,4", list, word));
-    }
-    counts.push_back(std::stoi(word));
-  }
-  std::sort(counts.begin(), counts.end());
-  counts.erase(std::unique(counts.begin(), counts.end()), counts.end());
-  return counts;
-}
-
-// Takes the library's flags out of argv: those we answer ourselves, those that would undo the rounds, and the rest.
-std::vector<std::string> separate_library_flags(int argc, char** argv, Options& options) {
-  std::vector<std::string> ours;
-  const std::vector<std::string> undoing{"repetitions", "min_time", "min_warmup_time", "enable_random_interleaving", "report_aggregates_only",
-                                         "display_aggregates_only", "dry_run"};
-  const std::vector<std::string> formats{"console", "json", "csv"};
-  for (int i = 1; i < argc; ++i) {
-    const std::string word = argv[i];
-    if (word.rfind("--benchmark_", 0) != 0) {
-      ours.push_back(word);
-      continue;
-    }
-    const auto equals = word.find('=');
-    const std::string flag = word.substr(12, equals == std::string::npos ? equals : equals - 12);
-    const std::string value = equals == std::string::npos ? "" : word.substr(equals + 1);
-    const auto one_of_formats = [&] {
-      if (!std::count(formats.begin(), formats.end(), value)) throw BadOption(fmt::format("{}: the formats are console, json and csv", word));
-      return value;
-    };
-    if (std::count(undoing.begin(), undoing.end(), flag)) {
-      throw BadOption(fmt::format("{}: would undo the rounds in which all variants are measured side by side; use --quick, --full or --rounds", word));
-    } else if (flag == "filter") {
-      options.filter = value;
-    } else if (flag == "format") {
-      options.format = one_of_formats();
-    } else if (flag == "out") {
-      options.benchmark_out = value;
-    } else if (flag == "out_format") {
-      options.benchmark_out_format = one_of_formats();
-    } else if (flag == "list_tests") {
-      options.list_variants = value != "false" && value != "0";
-    } else {
-      options.library.push_back(argv[i]);
-    }
-  }
-  return ours;
-}
-
-Options parse(int argc, char** argv, const std::string& name, const Lab& lab) {
-  Options options;
-  std::vector<std::string> words = separate_library_flags(argc, argv, options);
-  std::reverse(words.begin(), words.end());  // CLI11 takes them from the back
-
-  CLI::App app(fmt::format("Lab {} · {}\n{}", name.substr(0, 2), lab.title, lab.question), name);
-  auto* quick = app.add_flag_callback("--quick", [&] { options.size = "quick"; }, "3 rounds, no verdicts on times: does it run?");
-  app.add_flag_callback("--full", [&] { options.size = "full"; }, "the books' sizes, 31 rounds over several fresh processes")->excludes(quick);
-  app.add_option("--workers", options.workers, "numbers of workers, such as 1,2,4");
-  app.add_option("--rounds", options.rounds, fmt::format("rounds to measure; fewer than {} carry no verdict", kLeastRounds))->check(CLI::Range(1, 1000));
-  app.add_option("--seed", options.seed, "of the order of variants within the rounds; default: the time");
-  app.add_option("--out", options.out, "folder for the record, or a file ending in .json; default results/<machine>");
-  app.add_flag("--trace,!--no-trace", options.trace, "record the timeline, where the lab has one");
-  app.add_flag("--claims", options.list_claims, "list the claims and their bands, measure nothing");
-  auto* predict = app.add_flag("--predict,!--no-predict", options.predict, "ask for your prediction first; by default on a terminal");
-  app.add_option("--part", options.part)->group("");
-  for (const Option& o : lab.options) {
-    auto* added = app.add_option(o.name, *o.value, o.help)->capture_default_str();
-    if (!o.allowed.empty()) added->check(CLI::IsMember(o.allowed));
-  }
-  if (!lab.shows.empty()) {
-    std::vector<std::string> names;
-    for (const auto& [show, function] : lab.shows) names.push_back(show);
-    app.add_option("--show", options.show, "a demonstration instead of the experiment")->check(CLI::IsMember(names));
-  }
-  app.set_version_flag("--version", version());
-  app.footer("Google Benchmark's flags work too: --benchmark_filter, _format, _out, _list_tests, _perf_counters ...");
-  try {
-    app.parse(words);
-  } catch (const CLI::Success& success) {  // --help, --version
-    std::exit(app.exit(success));
-  } catch (const CLI::ParseError& error) {
-    throw BadOption(error.what());
-  }
-  options.has_predict = predict->count() > 0;
-  if (app.count("--workers")) set_worker_counts(parse_workers(options.workers));
-  if (!app.count("--seed")) options.seed = static_cast<unsigned>(monotonic_ns());
-  return options;
 }
 
 void list_claims(const Lab& lab) {
@@ -182,21 +73,6 @@ void check_names(const Lab& lab, const std::vector<Variant>& variants, bool chos
   for (const std::string& name : names) {
     if (!known(name) && !chosen) throw std::logic_error("a claim or floor names the variant '" + name + "', and there is none");
   }
-}
-
-std::vector<Variant> choose(std::vector<Variant> variants, std::string filter) {
-  if (filter.empty()) return variants;
-  const bool inverted = filter[0] == '-';
-  if (inverted) filter.erase(0, 1);
-  std::regex pattern;
-  try {
-    pattern = std::regex(filter, std::regex::extended);
-  } catch (const std::regex_error& error) {
-    throw BadOption(fmt::format("--benchmark_filter: '{}' is no regular expression ({})", filter, error.what()));
-  }
-  std::erase_if(variants, [&](const Variant& v) { return std::regex_search(v.name, pattern) == inverted; });
-  if (variants.empty()) throw BadOption(fmt::format("--benchmark_filter: no variant matches '{}'; --benchmark_list_tests lists them", filter));
-  return variants;
 }
 
 // Where the record goes. Found out before anything is measured: a folder that cannot be written is said at once.
@@ -242,62 +118,6 @@ std::optional<std::string> ask_prediction(const Lab& lab, const Options& options
   return answer.empty() ? std::nullopt : std::optional(answer.substr(0, 500));
 }
 
-// What a part of a full run sends its parent.
-struct Sent {
-  std::string variant, invalid;
-  int round = 0;
-  std::int64_t iterations = 0;
-  double seconds = 0, cpu_seconds = 0;
-  std::map<std::string, double> counters;
-  auto members() { return std::tie(variant, invalid, round, iterations, seconds, cpu_seconds, counters); }
-};
-
-void send_part(int fd, const Outcome& outcome) {
-  std::vector<Sent> sent;
-  for (const Measurement& m : outcome.measurements) sent.push_back({m.variant, m.invalid, m.round, m.iterations, m.seconds, m.cpu_seconds, m.counters});
-  send_message(fd, encode(outcome.rounds, sent, outcome.wrong));
-}
-
-// A full run measures in several fresh processes: addresses and caches differ from one to the next, and so does what they do
-// to a time, which no number of rounds in one process averages out.
-Outcome measure_in_parts(int rounds, int argc, char** argv) {
-  constexpr int kParts = 4;
-  Outcome all;
-  for (int part = 0; part < kParts; ++part) {
-    auto [reader, writer] = make_pipe();
-    const int share = rounds / kParts + (part < rounds % kParts);
-    if (share == 0) continue;
-    const pid_t pid = fork_child();
-    if (pid == 0) {
-      leave([&, &out = writer] {
-        ::fcntl(out.get(), F_SETFD, 0);
-        std::string words = fmt::format("{},{},part {} of {}", out.get(), share, part + 1, kParts), flag = "--part";
-        std::vector<char*> args(argv, argv + argc);
-        args.insert(args.end(), {flag.data(), words.data(), nullptr});
-        ::execv("/proc/self/exe", args.data());
-        throw_errno("cannot start a fresh process");
-      });
-    }
-    writer.reset();
-    const Deadline deadline = Clock::now() + std::chrono::hours(2);
-    std::optional<std::string> message;
-    if (wait_for(reader.get(), POLLIN, deadline)) message = receive_message(reader.get());
-    if (!message) ::kill(pid, SIGKILL);
-    int status = 0;
-    ::waitpid(pid, &status, 0);
-    if (!message || status != 0) throw WorkerError(fmt::format("part {} of the full run ended with {}", part + 1, describe_status(status)));
-    Decoder decoder(*message);
-    const int measured = decoder.get<int>();
-    for (Sent& s : decoder.get<std::vector<Sent>>()) {
-      all.measurements.push_back({s.variant, s.round + all.rounds, s.iterations, s.seconds, s.cpu_seconds, s.counters, s.invalid});
-    }
-    for (std::string& sentence : decoder.get<std::vector<std::string>>()) all.wrong.push_back(std::move(sentence));
-    decoder.finish();
-    all.rounds += measured;
-  }
-  return all;
-}
-
 Outcome measure_here(const Options& options, const std::vector<Variant>& variants, const Lab& lab, int rounds, const std::string& label) {
   Progress progress(label);
   return run_rounds(variants, lab.claims,
@@ -309,7 +129,7 @@ Outcome measure_here(const Options& options, const std::vector<Variant>& variant
 }
 
 int run_lab(const std::string& name, int argc, char** argv, const Lab& lab) {
-  Options options = parse(argc, argv, name, lab);
+  Options options = parse_options(argc, argv, name, lab);
   for (const auto& [show, function] : lab.shows) {
     if (show == options.show) return function(), 0;
   }
@@ -328,10 +148,9 @@ int run_lab(const std::string& name, int argc, char** argv, const Lab& lab) {
   }
 
   const int rounds = options.rounds ? options.rounds : options.size == "quick" ? 3 : options.size == "full" ? 31 : 15;
-  if (!options.part.empty()) {  // "fd,rounds,label"
-    const auto comma = options.part.find(','), second = options.part.find(',', comma + 1);
-    const Descriptor out(std::stoi(options.part));
-    send_part(out.get(), measure_here(options, variants, lab, std::stoi(options.part.substr(comma + 1)), name + " " + options.part.substr(second + 1)));
+  if (!options.part.empty()) {
+    const Part part(options.part);
+    send_part(part.fd, measure_here(options, variants, lab, part.rounds, name + " " + part.label));
     return 0;
   }
 

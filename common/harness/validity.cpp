@@ -132,14 +132,11 @@ double ForeignLoad::share() const {
 
 void decide_validity(Raw& raw, const Yardstick& yardstick) {
   Measurement& m = raw.measurement;
-  double speed = 1;
-  int slowest = 0;
-  for (const Pace& pace : raw.paces) {
-    if (yardstick.speed(pace) < speed) {
-      speed = yardstick.speed(pace);
-      slowest = pace.cpu;
-    }
-  }
+  std::vector<std::pair<double, int>> speeds;  // and the CPU
+  for (const Pace& pace : raw.paces) speeds.emplace_back(yardstick.speed(pace), pace.cpu);
+  std::sort(speeds.begin(), speeds.end());
+  // Of a placed team each worker counts, for the slowest holds up the rest. A floating one shares its slow moments.
+  const auto [speed, slowest] = speeds[raw.oversubscribed ? speeds.size() / 2 : 0];
   m.invalid.clear();
   if (raw.kind == Kind::busy && !raw.oversubscribed && raw.on_cpu < 0.95) {
     m.invalid = fmt::format("a worker had its CPU only {:.0f} % of the time: other load, or a quota", 100 * raw.on_cpu);

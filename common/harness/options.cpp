@@ -1,0 +1,124 @@
+#include "common/harness/options.hpp"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>  // slow to compile: this file alone includes it
+#include <algorithm>
+#include <regex>
+#include <sstream>
+
+#include "common/machine/environment.hpp"
+
+namespace lab {
+namespace {
+
+std::vector<std::int64_t> parse_workers(const std::string& list) {
+  std::vector<std::int64_t> counts;
+  std::istringstream words(list + ",");
+  for (std::string word; std::getline(words, word, ',');) {
+    if (word.empty() || word.size() > 4 || word.find_first_not_of("0123456789") != std::string::npos || std::stoi(word) < 1 || std::stoi(word) > 1024) {
+      throw BadOption(fmt::format("--workers '{}': '{}' is not a number of workers from 1 to 1024; write a list such as 1,2,4", list, word));
+    }
+    counts.push_back(std::stoi(word));
+  }
+  std::sort(counts.begin(), counts.end());
+  counts.erase(std::unique(counts.begin(), counts.end()), counts.end());
+  return counts;
+}
+
+// Takes the library's flags out of argv: those we answer ourselves, those that would undo the rounds, and the rest.
+std::vector<std::string> separate_library_flags(int argc, char** argv, Options& options) {
+  std::vector<std::string> ours;
+  const std::vector<std::string> undoing{"repetitions", "min_time", "min_warmup_time", "enable_random_interleaving", "report_aggregates_only",
+                                         "display_aggregates_only", "dry_run"};
+  const std::vector<std::string> formats{"console", "json", "csv"};
+  for (int i = 1; i < argc; ++i) {
+    const std::string word = argv[i];
+    if (word.rfind("--benchmark_", 0) != 0) {
+      ours.push_back(word);
+      continue;
+    }
+    const auto equals = word.find('=');
+    const std::string flag = word.substr(12, equals == std::string::npos ? equals : equals - 12);
+    const std::string value = equals == std::string::npos ? "" : word.substr(equals + 1);
+    const auto one_of_formats = [&] {
+      if (!std::count(formats.begin(), formats.end(), value)) throw BadOption(fmt::format("{}: the formats are console, json and csv", word));
+      return value;
+    };
+    if (std::count(undoing.begin(), undoing.end(), flag)) {
+      throw BadOption(fmt::format("{}: would undo the rounds in which all variants are measured side by side; use --quick, --full or --rounds", word));
+    } else if (flag == "filter") {
+      options.filter = value;
+    } else if (flag == "format") {
+      options.format = one_of_formats();
+    } else if (flag == "out") {
+      options.benchmark_out = value;
+    } else if (flag == "out_format") {
+      options.benchmark_out_format = one_of_formats();
+    } else if (flag == "list_tests") {
+      options.list_variants = value != "false" && value != "0";
+    } else {
+      options.library.push_back(argv[i]);
+    }
+  }
+  return ours;
+}
+
+}  // namespace
+
+Options parse_options(int argc, char** argv, const std::string& name, const Lab& lab) {
+  Options options;
+  std::vector<std::string> words = separate_library_flags(argc, argv, options);
+  std::reverse(words.begin(), words.end());  // CLI11 takes them from the back
+
+  CLI::App app(fmt::format("Lab {} · {}\n{}", name.substr(0, 2), lab.title, lab.question), name);
+  auto* quick = app.add_flag_callback("--quick", [&] { options.size = "quick"; }, "3 rounds, no verdicts on times: does it run?");
+  app.add_flag_callback("--full", [&] { options.size = "full"; }, "the books' sizes, 31 rounds over several fresh processes")->excludes(quick);
+  app.add_option("--workers", options.workers, "numbers of workers, such as 1,2,4");
+  app.add_option("--rounds", options.rounds, fmt::format("rounds to measure; fewer than {} carry no verdict", kLeastRounds))->check(CLI::Range(1, 1000));
+  app.add_option("--seed", options.seed, "of the order of variants within the rounds; default: the time");
+  app.add_option("--out", options.out, "folder for the record, or a file ending in .json; default results/<machine>");
+  app.add_flag("--trace,!--no-trace", options.trace, "record the timeline, where the lab has one");
+  app.add_flag("--claims", options.list_claims, "list the claims and their bands, measure nothing");
+  auto* predict = app.add_flag("--predict,!--no-predict", options.predict, "ask for your prediction first; by default on a terminal");
+  app.add_option("--part", options.part)->group("");
+  for (const Option& o : lab.options) {
+    auto* added = app.add_option(o.name, *o.value, o.help)->capture_default_str();
+    if (!o.allowed.empty()) added->check(CLI::IsMember(o.allowed));
+  }
+  if (!lab.shows.empty()) {
+    std::vector<std::string> names;
+    for (const auto& [show, function] : lab.shows) names.push_back(show);
+    app.add_option("--show", options.show, "a demonstration instead of the experiment")->check(CLI::IsMember(names));
+  }
+  app.set_version_flag("--version", version());
+  app.footer("Google Benchmark's flags work too: --benchmark_filter, _format, _out, _list_tests, _perf_counters ...");
+  try {
+    app.parse(words);
+  } catch (const CLI::Success& success) {  // --help, --version
+    std::exit(app.exit(success));
+  } catch (const CLI::ParseError& error) {
+    throw BadOption(error.what());
+  }
+  options.has_predict = predict->count() > 0;
+  if (app.count("--workers")) set_worker_counts(parse_workers(options.workers));
+  if (!app.count("--seed")) options.seed = static_cast<unsigned>(monotonic_ns());
+  return options;
+}
+
+std::vector<Variant> choose(std::vector<Variant> variants, std::string filter) {
+  if (filter.empty()) return variants;
+  const bool inverted = filter[0] == '-';
+  if (inverted) filter.erase(0, 1);
+  std::regex pattern;
+  try {
+    pattern = std::regex(filter, std::regex::extended);
+  } catch (const std::regex_error& error) {
+    throw BadOption(fmt::format("--benchmark_filter: '{}' is no regular expression ({})", filter, error.what()));
+  }
+  std::erase_if(variants, [&](const Variant& v) { return std::regex_search(v.name, pattern) == inverted; });
+  if (variants.empty()) throw BadOption(fmt::format("--benchmark_filter: no variant matches '{}'; --benchmark_list_tests lists them", filter));
+  return variants;
+}
+
+}  // namespace lab

@@ -1,0 +1,77 @@
+#include "common/harness/parts.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+
+#include "common/os/codec.hpp"
+#include "common/os/message.hpp"
+
+namespace lab {
+namespace {
+
+constexpr int kParts = 4;
+
+// What a part of a full run sends its parent.
+struct Sent {
+  std::string variant, invalid;
+  int round = 0;
+  std::int64_t iterations = 0;
+  double seconds = 0, cpu_seconds = 0;
+  std::map<std::string, double> counters;
+  auto members() { return std::tie(variant, invalid, round, iterations, seconds, cpu_seconds, counters); }
+};
+
+}  // namespace
+
+Part::Part(const std::string& option)
+    : fd(std::stoi(option)), rounds(std::stoi(option.substr(option.find(',') + 1))), label(option.substr(option.rfind(',') + 1)) {}
+
+void send_part(int fd, const Outcome& outcome) {
+  std::vector<Sent> sent;
+  for (const Measurement& m : outcome.measurements) sent.push_back({m.variant, m.invalid, m.round, m.iterations, m.seconds, m.cpu_seconds, m.counters});
+  send_message(fd, encode(outcome.rounds, sent, outcome.wrong));
+}
+
+Outcome measure_in_parts(int rounds, int argc, char** argv) {
+  Outcome all;
+  for (int part = 0; part < kParts; ++part) {
+    auto [reader, writer] = make_pipe();
+    const int share = rounds / kParts + (part < rounds % kParts);
+    if (share == 0) continue;
+    const pid_t pid = fork_child();
+    if (pid == 0) {
+      leave([&, &out = writer] {
+        ::fcntl(out.get(), F_SETFD, 0);
+        std::string words = fmt::format("{},{},part {} of {}", out.get(), share, part + 1, kParts), flag = "--part";
+        std::vector<char*> args(argv, argv + argc);
+        args.insert(args.end(), {flag.data(), words.data(), nullptr});
+        ::execv("/proc/self/exe", args.data());
+        throw_errno("cannot start a fresh process");
+      });
+    }
+    writer.reset();
+    const Deadline deadline = Clock::now() + std::chrono::hours(2);
+    std::optional<std::string> message;
+    if (wait_for(reader.get(), POLLIN, deadline)) message = receive_message(reader.get());
+    if (!message) ::kill(pid, SIGKILL);
+    int status = 0;
+    ::waitpid(pid, &status, 0);
+    if (!message || status != 0) throw WorkerError(fmt::format("part {} of the full run ended with {}", part + 1, describe_status(status)));
+    Decoder decoder(*message);
+    const int measured = decoder.get<int>();
+    for (Sent& s : decoder.get<std::vector<Sent>>()) {
+      all.measurements.push_back({s.variant, s.round + all.rounds, s.iterations, s.seconds, s.cpu_seconds, s.counters, s.invalid});
+    }
+    for (std::string& sentence : decoder.get<std::vector<std::string>>()) all.wrong.push_back(std::move(sentence));
+    decoder.finish();
+    all.rounds += measured;
+  }
+  return all;
+}
+
+}  // namespace lab
