@@ -67,13 +67,13 @@ Place place_of(const Interval& interval, const Point& point) {
   return Place::across;
 }
 
-// How far the estimate is towards or beyond the nearer edge of its band: the larger, the worse.
+// How far the estimate is towards (below 0) or beyond (above 0) the nearer edge of its band, in halves of the band or, where
+// one side is open, in that edge: the larger, the worse.
 double strain(double estimate, const Point& point) {
-  const double centre = std::isfinite(point.low) && std::isfinite(point.high) ? (point.low + point.high) / 2
-                        : std::isfinite(point.low)                            ? 2 * point.low
-                                                                              : 0;
-  const double half = std::isfinite(point.high) ? point.high - centre : centre - point.low;
-  return std::abs(estimate - centre) / std::max(std::abs(half), 1e-300);
+  const bool closed = std::isfinite(point.low) && std::isfinite(point.high);
+  const double unit = closed ? (point.high - point.low) / 2 : std::abs(std::isfinite(point.low) ? point.low : point.high);
+  const double beyond = std::max(point.low - estimate, estimate - point.high);
+  return std::clamp(beyond / std::max(unit, 1e-300), -9e8, 9e8);
 }
 
 }  // namespace
@@ -147,7 +147,7 @@ ClaimResult judge(const Claim& claim, std::span<const Measurement> all, const st
   // All points at once: each interval is widened so that together they miss with 5 % at the most (Bonferroni).
   const double confidence = 1 - 0.05 / static_cast<double>(claim.measure.points.size());
   bool outside = false, across = false, too_few = false;
-  double worst = -1;
+  double worst = -std::numeric_limits<double>::infinity();
   std::string which, why_invalid;
   result.valid_rounds = result.rounds = INT32_MAX;
   for (const Point& point : claim.measure.points) {
@@ -167,7 +167,7 @@ ClaimResult judge(const Claim& claim, std::span<const Measurement> all, const st
     if (valid == 0) continue;
     // The point shown is the one that decides: outside before across before inside, then the most strained.
     const double estimate = median(s.numbers);
-    const double rank = (place == Place::outside ? 2e9 : place == Place::across ? 1e9 : 0) + std::min(strain(estimate, point), 9e8);
+    const double rank = (place == Place::outside ? 2e9 : place == Place::across ? 1e9 : 0) + strain(estimate, point);
     if (rank > worst) {
       worst = rank;
       which = point.label;
