@@ -1,5 +1,5 @@
-// The harness judged by its own means, on this machine, now: how often does it see a difference where there is none, and how
-// often does it miss one of 10 %?
+// The harness judged by its own means, on this machine, now: how often does it see a difference where there is none,
+// and how often does it miss one of 10 %?
 #include <fmt/format.h>
 
 #include "common/harness/lab.hpp"
@@ -34,7 +34,8 @@ Tally compare(const std::vector<lab::Variant>& all, const std::string& a, const 
   for (const lab::Variant& v : all) {
     if (v.name == a || v.name == b) pair.push_back(v);
   }
-  const lab::Claim claim{.id = "pair", .text = "the pair takes the same time", .measure = lab::ratio(a, b).within(1, 1)};
+  const lab::Claim claim{
+      .id = "pair", .text = "the pair takes the same time", .measure = lab::ratio(a, b).within(1, 1)};
   Tally tally;
   for (int run = 0; run < runs; ++run) {
     const lab::Outcome outcome = lab::run_rounds(pair, {claim}, {.seed = static_cast<unsigned>(lab::monotonic_ns())});
@@ -54,10 +55,15 @@ int main() {
   const std::vector<lab::Variant> variants = lab::list_variants();
   const Tally same = compare(variants, "one_name", "another_name", 100);
   const Tally apart = compare(variants, "tenth_more", "one_name", 20);
-  fmt::print("one variant under two names: seen as different in {} of {} judged runs (of 100; at most 9 are expected)\n", same.resolved, same.judged);
-  fmt::print("a true difference of 10 %: found in {} of {} judged runs (of 20; at least 19 of 20 are expected)\n", apart.resolved, apart.judged);
+  fmt::print(
+      "one variant under two names: seen as different in {} of {} judged runs (of 100; at most 9 are expected)\n",
+      same.resolved, same.judged);
+  fmt::print("a true difference of 10 %: found in {} of {} judged runs (of 20; at least 19 of 20 are expected)\n",
+             apart.resolved, apart.judged);
   if (same.judged < 50 || apart.judged < 10) {
-    fmt::print("Too few runs had 6 valid rounds: this machine is not quiet now. Try again later; make doctor says what is going on.\n");
+    fmt::print(
+        "Too few runs had 6 valid rounds: this machine is not quiet now. Try again later; make doctor says what is "
+        "going on.\n");
     return 0;
   }
   const bool good = same.resolved * 100 <= 9 * same.judged && apart.resolved * 20 >= 19 * apart.judged;

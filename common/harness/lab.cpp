@@ -38,7 +38,8 @@ std::string next_lab(const std::string& name) {
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(executable().parent_path(), error)) {
     const std::string other = entry.path().filename().string();
-    if (std::regex_match(other, std::regex("[0-9][0-9]_[a-z0-9_]+")) && other > name && (next.empty() || other < next)) next = other;
+    if (std::regex_match(other, std::regex("[0-9][0-9]_[a-z0-9_]+")) && other > name && (next.empty() || other < next))
+      next = other;
   }
   return next;
 }
@@ -71,7 +72,8 @@ void check_names(const Lab& lab, const std::vector<Variant>& variants, bool chos
   }
   for (const auto& [mechanism, floor] : lab.floors) names.insert(names.end(), {mechanism, floor});
   for (const std::string& name : names) {
-    if (!known(name) && !chosen) throw std::logic_error("a claim or floor names the variant '" + name + "', and there is none");
+    if (!known(name) && !chosen)
+      throw std::logic_error("a claim or floor names the variant '" + name + "', and there is none");
   }
 }
 
@@ -80,7 +82,8 @@ fs::path record_path(const Options& options, const std::string& name) {
   fs::path path = options.out.empty() ? fs::path("results") / machine_id(machine()) : fs::path(options.out);
   if (path.extension() != ".json") path /= name + ".json";
   const fs::path folder = path.has_parent_path() ? path.parent_path() : ".";
-  const std::string hint = options.out.empty() ? "run it in a folder you may write to, or use --out FOLDER" : "choose another --out";
+  const std::string hint =
+      options.out.empty() ? "run it in a folder you may write to, or use --out FOLDER" : "choose another --out";
   std::error_code error;
   fs::create_directories(folder, error);
   if (!error) {
@@ -92,7 +95,8 @@ fs::path record_path(const Options& options, const std::string& name) {
       error.assign(errno, std::generic_category());
     }
   }
-  if (error && error != std::errc::not_supported) throw BadOption(fmt::format("cannot write to {}: {}; {}", folder.string(), error.message(), hint));
+  if (error && error != std::errc::not_supported)
+    throw BadOption(fmt::format("cannot write to {}: {}; {}", folder.string(), error.message(), hint));
   return path;
 }
 
@@ -118,7 +122,8 @@ std::optional<std::string> ask_prediction(const Lab& lab, const Options& options
   return answer.empty() ? std::nullopt : std::optional(answer.substr(0, 500));
 }
 
-Outcome measure_here(const Options& options, const std::vector<Variant>& variants, const Lab& lab, int rounds, const std::string& label) {
+Outcome measure_here(const Options& options, const std::vector<Variant>& variants, const Lab& lab, int rounds,
+                     const std::string& label) {
   Progress progress(label);
   return run_rounds(variants, lab.claims,
                     {.rounds = rounds,
@@ -161,21 +166,25 @@ int run_lab(const std::string& name, int argc, char** argv, const Lab& lab) {
   record.prediction = ask_prediction(lab, options);
   for (const auto& [title, make] : lab.tables) record.tables.emplace_back(title, make());
 
-  const Outcome outcome = options.size == "full" ? measure_in_parts(rounds, argc, argv) : measure_here(options, variants, lab, rounds, name);
+  const Outcome outcome = options.size == "full" ? measure_in_parts(rounds, argc, argv)
+                                                 : measure_here(options, variants, lab, rounds, name);
   bool right = outcome.wrong.empty();
   for (const Claim& claim : lab.claims) {
     record.claims.push_back(judge(claim, outcome.measurements, untimeable()));
     right = right && !(claim.measure.correctness && record.claims.back().verdict == "not held");
   }
-  for (const auto& [mechanism, floor] : lab.floors) record.floors.push_back(judge_floor(mechanism, floor, outcome.measurements));
+  for (const auto& [mechanism, floor] : lab.floors)
+    record.floors.push_back(judge_floor(mechanism, floor, outcome.measurements));
   record.benchmark_json = as_benchmark_output(outcome.measurements, "json");
   const std::string json = to_json(record);
 
   if (options.format == "console") {
     for (const auto& [title, content] : record.tables) fmt::print("\n{}\n{}\n", title, content);
-    fmt::print("\nMedians of the valid rounds\n{}{}\n", as_benchmark_output(outcome.measurements, "console"), floor_lines(record.floors));
+    fmt::print("\nMedians of the valid rounds\n{}{}\n", as_benchmark_output(outcome.measurements, "console"),
+               floor_lines(record.floors));
     if (record.prediction) fmt::print("You predicted: {}\n\n", *record.prediction);
-    for (std::size_t i = 0; i < lab.claims.size(); ++i) fmt::print("{}", verdict_lines(lab.claims[i], record.claims[i]));
+    for (std::size_t i = 0; i < lab.claims.size(); ++i)
+      fmt::print("{}", verdict_lines(lab.claims[i], record.claims[i]));
   } else {
     fmt::print("{}", options.format == "json" ? json : as_benchmark_output(outcome.measurements, "csv"));
   }
@@ -183,7 +192,9 @@ int run_lab(const std::string& name, int argc, char** argv, const Lab& lab) {
   for (const std::string& sentence : outcome.wrong) fmt::print(stderr, "wrong answer: {}\n", sentence);
 
   if (!options.benchmark_out.empty()) {
-    write_whole(options.benchmark_out, options.benchmark_out_format == "json" ? json : as_benchmark_output(outcome.measurements, options.benchmark_out_format));
+    write_whole(options.benchmark_out, options.benchmark_out_format == "json"
+                                           ? json
+                                           : as_benchmark_output(outcome.measurements, options.benchmark_out_format));
   }
   if (keep_existing(path, options)) {
     fmt::print(stderr, "\n{} holds a longer run's record and was kept; --out FOLDER writes this one\n", path.string());
@@ -197,7 +208,8 @@ int run_lab(const std::string& name, int argc, char** argv, const Lab& lab) {
     fmt::print(stderr, "\nrecord: {}\n", path.string());
   }
   const std::string next = next_lab(name);
-  fmt::print(stderr, "Now read labs/{}/AFTER.md{}\n", name, next.empty() ? "" : "; next: make lab-" + next.substr(0, 2));
+  fmt::print(stderr, "Now read labs/{}/AFTER.md{}\n", name,
+             next.empty() ? "" : "; next: make lab-" + next.substr(0, 2));
   return right ? 0 : 1;
 }
 
@@ -205,7 +217,9 @@ int run_lab(const std::string& name, int argc, char** argv, const Lab& lab) {
 
 std::string needs_cores(int cores) {
   const int have = machine().workers();
-  return have >= cores ? "" : fmt::format("{} cores; {} allowed here", cores, have == 1 ? "one is" : std::to_string(have) + " are");
+  return have >= cores
+             ? ""
+             : fmt::format("{} cores; {} allowed here", cores, have == 1 ? "one is" : std::to_string(have) + " are");
 }
 std::string needs_hardware_threads() {
   return machine().allowed_threads() > machine().allowed_cores() ? "" : "hardware threads";

@@ -16,9 +16,9 @@
 namespace lab {
 
 /// What this machine lacks for a claim: for Claim::needs. Empty when it lacks nothing.
-std::string needs_cores(int cores);          ///< physical cores, as far as affinity and quota allow them
-std::string needs_hardware_threads();        ///< more hardware threads than physical cores
-std::string needs_equal_cores();             ///< one kind of core
+std::string needs_cores(int cores);    ///< physical cores, as far as affinity and quota allow them
+std::string needs_hardware_threads();  ///< more hardware threads than physical cores
+std::string needs_equal_cores();       ///< one kind of core
 
 /// An option of one lab's own: its value is stored before anything runs.
 struct Option {
@@ -43,8 +43,9 @@ struct Lab {
   std::vector<std::pair<std::string, std::function<void()>>> shows;
 };
 
-/// Parses the options, measures, judges, prints and records. Returns the exit status: 0 ran, 1 a wrong answer or a crash, 2 bad
-/// options, 77 a missing prerequisite; on Ctrl-C the program ends with 130. Call it from main and return what it returns.
+/// Parses the options, measures, judges, prints and records. Returns the exit status: 0 ran, 1 a wrong answer or a
+/// crash, 2 bad options, 77 a missing prerequisite; on Ctrl-C the program ends with 130. Call it from main and return
+/// what it returns.
 int run(int argc, char** argv, const Lab& lab);
 
 /// Thrown where a prerequisite turns out to be missing: the lab says the sentence and ends with status 77.

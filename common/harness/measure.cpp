@@ -21,7 +21,9 @@ struct Present {
 class Collector : public benchmark::BenchmarkReporter {
  public:
   bool ReportContext(const Context&) override { return true; }
-  void ReportRuns(const std::vector<Run>& reported) override { runs.insert(runs.end(), reported.begin(), reported.end()); }
+  void ReportRuns(const std::vector<Run>& reported) override {
+    runs.insert(runs.end(), reported.begin(), reported.end());
+  }
   std::vector<Run> runs;
 };
 
@@ -58,7 +60,8 @@ std::vector<Report> team(benchmark::State& state, Vehicle vehicle, int size, std
     begin = std::min(begin, r.begin);
     end = std::max(end, r.end);
     cpu += r.cpu;
-    raw.on_cpu = std::min(raw.on_cpu, static_cast<double>(r.cpu) / static_cast<double>(std::max<std::int64_t>(r.end - r.begin, 1)));
+    raw.on_cpu = std::min(raw.on_cpu,
+                          static_cast<double>(r.cpu) / static_cast<double>(std::max<std::int64_t>(r.end - r.begin, 1)));
     raw.moved = raw.moved || (placed && (r.first_cpu != cpus[worker] || r.last_cpu != cpus[worker]));
     raw.paces.push_back({r.first_cpu, yardstick.group_of(r.first_cpu, shared), r.before});
     raw.paces.push_back({r.last_cpu, yardstick.group_of(r.last_cpu, shared), r.after});

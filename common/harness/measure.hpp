@@ -1,5 +1,5 @@
-// One measurement: a benchmark's loop run once, by a team of workers or by the main thread, with the evidence that its time
-// can be trusted.
+// One measurement: a benchmark's loop run once, by a team of workers or by the main thread, with the evidence that its
+// time can be trusted.
 #pragma once
 
 #include <benchmark/benchmark.h>
@@ -14,13 +14,15 @@
 
 namespace lab {
 
-/// Runs the benchmark's loop in `size` workers: each calls work(worker) state.max_iterations times after a common start. The
-/// measured time is that from the first worker's start to the last one's end. Returns the workers' reports, answers summed
-/// over the iterations. A busy team is placed one worker a core; a larger one floats.
-/// Throws WorkerError when a worker dies, throws or takes over 60 s.
-std::vector<Report> team(benchmark::State& state, Vehicle vehicle, int size, std::function<std::uint64_t(int worker)> work);
+/// Runs the benchmark's loop in `size` workers: each calls work(worker) state.max_iterations times after a common
+/// start. The measured time is that from the first worker's start to the last one's end. Returns the workers' reports,
+/// answers summed over the iterations. A busy team is placed one worker a core; a larger one floats. Throws WorkerError
+/// when a worker dies, throws or takes over 60 s.
+std::vector<Report> team(benchmark::State& state, Vehicle vehicle, int size,
+                         std::function<std::uint64_t(int worker)> work);
 
-/// For a variant that times itself, because what it measures is a part of what it does: the seconds of all iterations together.
+/// For a variant that times itself, because what it measures is a part of what it does: the seconds of all iterations
+/// together.
 void timed(double seconds);
 
 /// Marks the benchmark's answer as wrong unless it is right: the lab then ends with status 1, whatever the timing.

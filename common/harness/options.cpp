@@ -16,8 +16,10 @@ std::vector<std::int64_t> parse_workers(const std::string& list) {
   std::vector<std::int64_t> counts;
   std::istringstream words(list + ",");
   for (std::string word; std::getline(words, word, ',');) {
-    if (word.empty() || word.size() > 4 || word.find_first_not_of("0123456789") != std::string::npos || std::stoi(word) < 1 || std::stoi(word) > 1024) {
-      throw BadOption(fmt::format("--workers '{}': '{}' is not a number of workers from 1 to 1024; write a list such as 1,2,4", list, word));
+    if (word.empty() || word.size() > 4 || word.find_first_not_of("0123456789") != std::string::npos ||
+        std::stoi(word) < 1 || std::stoi(word) > 1024) {
+      throw BadOption(fmt::format(
+          "--workers '{}': '{}' is not a number of workers from 1 to 1024; write a list such as 1,2,4", list, word));
     }
     counts.push_back(std::stoi(word));
   }
@@ -29,8 +31,13 @@ std::vector<std::int64_t> parse_workers(const std::string& list) {
 // Takes the library's flags out of argv: those we answer ourselves, those that would undo the rounds, and the rest.
 std::vector<std::string> separate_library_flags(int argc, char** argv, Options& options) {
   std::vector<std::string> ours;
-  const std::vector<std::string> undoing{"repetitions", "min_time", "min_warmup_time", "enable_random_interleaving", "report_aggregates_only",
-                                         "display_aggregates_only", "dry_run"};
+  const std::vector<std::string> undoing{"repetitions",
+                                         "min_time",
+                                         "min_warmup_time",
+                                         "enable_random_interleaving",
+                                         "report_aggregates_only",
+                                         "display_aggregates_only",
+                                         "dry_run"};
   const std::vector<std::string> formats{"console", "json", "csv"};
   for (int i = 1; i < argc; ++i) {
     const std::string word = argv[i];
@@ -42,11 +49,14 @@ std::vector<std::string> separate_library_flags(int argc, char** argv, Options& 
     const std::string flag = word.substr(12, equals == std::string::npos ? equals : equals - 12);
     const std::string value = equals == std::string::npos ? "" : word.substr(equals + 1);
     const auto one_of_formats = [&] {
-      if (!std::count(formats.begin(), formats.end(), value)) throw BadOption(fmt::format("{}: the formats are console, json and csv", word));
+      if (!std::count(formats.begin(), formats.end(), value))
+        throw BadOption(fmt::format("{}: the formats are console, json and csv", word));
       return value;
     };
     if (std::count(undoing.begin(), undoing.end(), flag)) {
-      throw BadOption(fmt::format("{}: would undo the rounds in which all variants are measured side by side; use --quick, --full or --rounds", word));
+      throw BadOption(fmt::format(
+          "{}: would undo the rounds in which all variants are measured side by side; use --quick, --full or --rounds",
+          word));
     } else if (flag == "filter") {
       options.filter = value;
     } else if (flag == "format") {
@@ -72,15 +82,21 @@ Options parse_options(int argc, char** argv, const std::string& name, const Lab&
   std::reverse(words.begin(), words.end());  // CLI11 takes them from the back
 
   CLI::App app(fmt::format("Lab {} · {}\n{}", name.substr(0, 2), lab.title, lab.question), name);
-  auto* quick = app.add_flag_callback("--quick", [&] { options.size = "quick"; }, "3 rounds, no verdicts on times: does it run?");
-  app.add_flag_callback("--full", [&] { options.size = "full"; }, "the books' sizes, 31 rounds over several fresh processes")->excludes(quick);
+  auto* quick = app.add_flag_callback(
+      "--quick", [&] { options.size = "quick"; }, "3 rounds, no verdicts on times: does it run?");
+  app.add_flag_callback(
+         "--full", [&] { options.size = "full"; }, "the books' sizes, 31 rounds over several fresh processes")
+      ->excludes(quick);
   app.add_option("--workers", options.workers, "numbers of workers, such as 1,2,4");
-  app.add_option("--rounds", options.rounds, fmt::format("rounds to measure; fewer than {} carry no verdict", kLeastRounds))->check(CLI::Range(1, 1000));
+  app.add_option("--rounds", options.rounds,
+                 fmt::format("rounds to measure; fewer than {} carry no verdict", kLeastRounds))
+      ->check(CLI::Range(1, 1000));
   app.add_option("--seed", options.seed, "of the order of variants within the rounds; default: the time");
   app.add_option("--out", options.out, "folder for the record, or a file ending in .json; default results/<machine>");
   app.add_flag("--trace,!--no-trace", options.trace, "record the timeline, where the lab has one");
   app.add_flag("--claims", options.list_claims, "list the claims and their bands, measure nothing");
-  auto* predict = app.add_flag("--predict,!--no-predict", options.predict, "ask for your prediction first; by default on a terminal");
+  auto* predict = app.add_flag("--predict,!--no-predict", options.predict,
+                               "ask for your prediction first; by default on a terminal");
   app.add_option("--part", options.part)->group("");
   for (const Option& o : lab.options) {
     auto* added = app.add_option(o.name, *o.value, o.help)->capture_default_str();
@@ -117,7 +133,9 @@ std::vector<Variant> choose(std::vector<Variant> variants, std::string filter) {
     throw BadOption(fmt::format("--benchmark_filter: '{}' is no regular expression ({})", filter, error.what()));
   }
   std::erase_if(variants, [&](const Variant& v) { return std::regex_search(v.name, pattern) == inverted; });
-  if (variants.empty()) throw BadOption(fmt::format("--benchmark_filter: no variant matches '{}'; --benchmark_list_tests lists them", filter));
+  if (variants.empty())
+    throw BadOption(
+        fmt::format("--benchmark_filter: no variant matches '{}'; --benchmark_list_tests lists them", filter));
   return variants;
 }
 

@@ -20,15 +20,16 @@ struct Options {
   int rounds = 0;  // 0: what the size says
   unsigned seed = 0;
   bool trace = true, list_claims = false, list_variants = false, has_predict = false, predict = false;
-  std::string part;  // internal: "fd,rounds,name" of one of --full's fresh processes
+  std::string part;            // internal: "fd,rounds,name" of one of --full's fresh processes
   std::vector<char*> library;  // flags handed to Google Benchmark
 };
 
-/// Takes the lab's options and Google Benchmark's flags from argv; --help and --version end the program. Throws BadOption.
+/// Takes the lab's options and Google Benchmark's flags from argv; --help and --version end the program. Throws
+/// BadOption.
 Options parse_options(int argc, char** argv, const std::string& name, const Lab& lab);
 
-/// The variants whose name matches --benchmark_filter (extended regular expression, a leading '-' inverts). Throws BadOption
-/// when it is none, or no regular expression.
+/// The variants whose name matches --benchmark_filter (extended regular expression, a leading '-' inverts). Throws
+/// BadOption when it is none, or no regular expression.
 std::vector<Variant> choose(std::vector<Variant> variants, std::string filter);
 
 }  // namespace lab

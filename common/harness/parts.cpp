@@ -29,11 +29,14 @@ struct Sent {
 }  // namespace
 
 Part::Part(const std::string& option)
-    : fd(std::stoi(option)), rounds(std::stoi(option.substr(option.find(',') + 1))), label(option.substr(option.rfind(',') + 1)) {}
+    : fd(std::stoi(option)),
+      rounds(std::stoi(option.substr(option.find(',') + 1))),
+      label(option.substr(option.rfind(',') + 1)) {}
 
 void send_part(int fd, const Outcome& outcome) {
   std::vector<Sent> sent;
-  for (const Measurement& m : outcome.measurements) sent.push_back({m.variant, m.invalid, m.round, m.iterations, m.seconds, m.cpu_seconds, m.counters});
+  for (const Measurement& m : outcome.measurements)
+    sent.push_back({m.variant, m.invalid, m.round, m.iterations, m.seconds, m.cpu_seconds, m.counters});
   send_message(fd, encode(outcome.rounds, sent, outcome.wrong));
 }
 
@@ -61,11 +64,13 @@ Outcome measure_in_parts(int rounds, int argc, char** argv) {
     if (!message) ::kill(pid, SIGKILL);
     int status = 0;
     ::waitpid(pid, &status, 0);
-    if (!message || status != 0) throw WorkerError(fmt::format("part {} of the full run ended with {}", part + 1, describe_status(status)));
+    if (!message || status != 0)
+      throw WorkerError(fmt::format("part {} of the full run ended with {}", part + 1, describe_status(status)));
     Decoder decoder(*message);
     const int measured = decoder.get<int>();
     for (Sent& s : decoder.get<std::vector<Sent>>()) {
-      all.measurements.push_back({s.variant, s.round + all.rounds, s.iterations, s.seconds, s.cpu_seconds, s.counters, s.invalid});
+      all.measurements.push_back(
+          {s.variant, s.round + all.rounds, s.iterations, s.seconds, s.cpu_seconds, s.counters, s.invalid});
     }
     for (std::string& sentence : decoder.get<std::vector<std::string>>()) all.wrong.push_back(std::move(sentence));
     decoder.finish();

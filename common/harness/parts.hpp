@@ -1,5 +1,5 @@
-// A full run measures in several fresh processes: addresses and caches differ from one to the next, and so does what they do
-// to a time, which no number of rounds in one process averages out.
+// A full run measures in several fresh processes: addresses and caches differ from one to the next, and so does what
+// they do to a time, which no number of rounds in one process averages out.
 #pragma once
 
 #include <string>

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -28,14 +29,27 @@ std::optional<std::string> text(const ordered_json& value) {
   return value.is_null() ? std::nullopt : std::optional(value.get<std::string>());
 }
 
-// The library writes NaN and Infinity as bare words, which are not JSON.
-ordered_json parse_measurements(std::string json) {
-  for (const char* word : {"NaN", "-Infinity", "Infinity", "-inf", "inf", "nan"}) {
-    for (std::size_t at = 0; (at = json.find(std::string(": ") + word, at)) != std::string::npos;) {
-      json.replace(at + 2, std::string_view(word).size(), "null");
+// JSON counts with doubles too; a cast of 1e300 would be undefined.
+int whole(const ordered_json& value) { return static_cast<int>(value.get_ref<const ordered_json::number_integer_t&>()); }
+
+// The library writes NaN and Infinity as bare words, which are not JSON. The same words inside strings are left alone.
+ordered_json parse_measurements(const std::string& json) {
+  std::string clean;
+  bool quoted = false;
+  for (std::size_t i = 0; i < json.size();) {
+    std::size_t take = quoted && json[i] == '\\' ? 2 : 1;
+    if (json[i] == '"') quoted = !quoted;
+    std::string_view as = std::string_view(json).substr(i, take);
+    for (const std::string_view word : {"NaN", "-NaN", "Infinity", "-Infinity"}) {
+      if (!quoted && json.compare(i, word.size(), word) == 0) {
+        as = "null";
+        take = word.size();
+      }
     }
+    clean += as;
+    i += take;
   }
-  return ordered_json::parse(json);
+  return ordered_json::parse(clean);
 }
 
 // Signals that would end the program between making a temporary file and renaming it wait until it is done.
@@ -61,7 +75,11 @@ Record read_record(const std::filesystem::path& path) {
   content << file.rdbuf();
   Record record;
   try {
-    ordered_json json = ordered_json::parse(content.str());
+    // The depth is bounded: copying and writing JSON are recursive.
+    ordered_json json = ordered_json::parse(content.str(), [&](int depth, ordered_json::parse_event_t, const ordered_json&) {
+      if (depth > 20) throw std::runtime_error(path.string() + ": is no lab's record (nested too deeply)");
+      return true;
+    });
     const ordered_json lab = json.at("lab");
     if (lab.at("schema") != 1) {
       throw std::runtime_error(path.string() + ": is of schema " + lab.at("schema").dump() + "; this program reads schema 1");
@@ -73,7 +91,7 @@ Record read_record(const std::filesystem::path& path) {
     for (const ordered_json& c : lab.at("claims")) {
       record.claims.push_back({c.at("id"), c.at("kind"), c.at("text"), c.at("source"), number(c.at("band").at(0)),
                                number(c.at("band").at(1)), number(c.at("estimate")), number(c.at("low")), number(c.at("high")),
-                               c.at("valid_rounds"), c.at("rounds"), c.at("verdict"), c.at("reason")});
+                               whole(c.at("valid_rounds")), whole(c.at("rounds")), c.at("verdict"), c.at("reason")});
     }
     for (const ordered_json& f : lab.at("floors")) {
       record.floors.push_back({f.at("mechanism"), f.at("floor"), number(f.at("ratio")), number(f.at("low")), number(f.at("high"))});
@@ -133,14 +151,17 @@ void write_whole(const std::filesystem::path& path, const std::string& content) 
   const std::filesystem::path folder = path.has_parent_path() ? path.parent_path() : ".";
   std::filesystem::create_directories(folder);
   const std::string what = "cannot write " + path.string();
+  const Descriptor home(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!home || ::flock(home.get(), LOCK_EX) < 0) throw_errno(what);  // one writer at a time: they share the temporary name
   // The file has no name until it is whole, so that nothing is left behind should we be killed while we write.
   Descriptor file(::open(folder.c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0644));
-  const std::string temporary = (folder / fmt::format(".{}.new", path.filename().string())).string();
   const bool nameless = static_cast<bool>(file);
+  const int refused = errno;
+  const std::string temporary = (folder / fmt::format(".{}.new", path.filename().string())).string();
   const HoldSignals hold;
   ::unlink(temporary.c_str());  // what a killed program may have left
   if (!nameless) {
-    if (errno != EOPNOTSUPP && errno != EISDIR && errno != ENOENT && errno != EINVAL) throw_errno(what);
+    if ((errno = refused) != EOPNOTSUPP && errno != EISDIR && errno != ENOENT && errno != EINVAL) throw_errno(what);
     file.reset(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
     if (!file) throw_errno(what);
   }

@@ -68,8 +68,8 @@ void each_worker_count(Family* family) {
 }
 
 std::vector<Variant> list_variants() {
-  // The library lists names but does not say which family a name belongs to: each family's number of iterations, which is
-  // part of the name, is made its index for the time of the listing.
+  // The library lists names but does not say which family a name belongs to: each family's number of iterations, which
+  // is part of the name, is made its index for the time of the listing.
   constexpr int kFirst = 1'000'000;
   for (std::size_t i = 0; i < declared().size(); ++i) {
     if (declared()[i].add_arguments) declared()[i].add_arguments(declared()[i].family);
@@ -112,7 +112,8 @@ Outcome run_rounds(std::vector<Variant> variants, const std::vector<Claim>& clai
         round_seconds += all.count();
         break;
       }
-      // A tenth above the aim, for the machine may be slow just now; growth is bounded, for the first run is mostly start-up.
+      // A tenth above the aim, for the machine may be slow just now; growth is bounded, for the first run is mostly
+      // start-up.
       const double wanted = 1.1 * plan.least_seconds / std::max(took, 1e-9);
       v.iterations = static_cast<std::int64_t>(std::ceil(static_cast<double>(v.iterations) * std::min(wanted, 1e6)));
     }

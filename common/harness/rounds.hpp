@@ -15,8 +15,8 @@ namespace lab {
 
 using Family = benchmark::internal::Benchmark;
 
-/// For a benchmark's Apply: every variant of a lab is declared by one of these. The template forms take a function that adds
-/// the arguments; it runs once the options are known: `BENCHMARK(f)->Apply(lab::busy<lab::each_worker_count>)`.
+/// For a benchmark's Apply: every variant of a lab is declared by one of these. The template forms take a function that
+/// adds the arguments; it runs once the options are known: `BENCHMARK(f)->Apply(lab::busy<lab::each_worker_count>)`.
 void declare(Family* family, Kind kind, void (*add_arguments)(Family*));
 template <void (*add_arguments)(Family*)>
 void busy(Family* family) {
@@ -29,8 +29,8 @@ void blocking(Family* family) {
 void busy(Family* family);
 void blocking(Family* family);
 
-/// The worker counts this lab is run with: those of --workers, or 1, 2, 4, 8, 16, the physical cores and every count up to
-/// them (beyond 8 cores: the powers of two).
+/// The worker counts this lab is run with: those of --workers, or 1, 2, 4, 8, 16, the physical cores and every count up
+/// to them (beyond 8 cores: the powers of two).
 std::vector<std::int64_t> worker_counts();
 void set_worker_counts(std::vector<std::int64_t> counts);
 /// Argument "workers" with worker_counts().
@@ -50,7 +50,7 @@ struct Plan {
   int rounds = 15;
   unsigned seed = 1;
   double least_seconds = 0.020;  ///< a measurement lasts at least this
-  double stretch = 3;            ///< rounds are added for claims that lack valid ones, up to this times the planned time
+  double stretch = 3;  ///< rounds are added for claims that lack valid ones, up to this times the planned time
   /// Told before each measurement: the share of the work that is done (0 to 1) and the seconds left.
   std::function<void(double done, double seconds_left)> progress;
 };
@@ -61,8 +61,9 @@ struct Outcome {
   int rounds = 0;
 };
 
-/// Calibrates each variant's iterations once, then measures: a round runs every variant once in a new random order, so that
-/// none has a fixed predecessor. Goes on, with just the variants they read, until every claim has its valid rounds.
+/// Calibrates each variant's iterations once, then measures: a round runs every variant once in a new random order, so
+/// that none has a fixed predecessor. Goes on, with just the variants they read, until every claim has its valid
+/// rounds.
 Outcome run_rounds(std::vector<Variant> variants, const std::vector<Claim>& claims, const Plan& plan);
 
 }  // namespace lab

@@ -4,8 +4,22 @@
 
 #include <algorithm>
 #include <ctime>
+#include <string_view>
 
 namespace lab {
+namespace {
+
+// A JSON string. Control characters have no place in a name.
+std::string quoted(std::string_view text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') out += '\\';
+    out += static_cast<unsigned char>(c) < ' ' ? ' ' : c;
+  }
+  return out + '"';
+}
+
+}  // namespace
 
 std::int64_t monotonic_ns() {
   timespec t{};
@@ -26,11 +40,11 @@ std::string Trace::to_json() const {
   std::string events;
   const auto add = [&](const std::string& event) { events += (events.empty() ? "\n" : ",\n") + event; };
   for (const auto& [track, name] : tracks_) {
-    add(fmt::format(R"({{"name":"thread_name","ph":"M","pid":1,"tid":{},"args":{{"name":"{}"}}}})", track, name));
+    add(fmt::format(R"({{"name":"thread_name","ph":"M","pid":1,"tid":{},"args":{{"name":{}}}}})", track, quoted(name)));
   }
   for (std::size_t i = 0; i < size(); ++i) {
     const Span& s = spans_[i];
-    add(fmt::format(R"({{"name":"{}","ph":"X","ts":{:.3f},"dur":{:.3f},"pid":1,"tid":{}}})", s.name,
+    add(fmt::format(R"({{"name":{},"ph":"X","ts":{:.3f},"dur":{:.3f},"pid":1,"tid":{}}})", quoted(s.name),
                     1e-3 * static_cast<double>(s.begin - first), 1e-3 * static_cast<double>(s.end - s.begin), s.track));
   }
   return fmt::format("{{\"traceEvents\":[{}\n],\"displayTimeUnit\":\"ms\",\"otherData\":{{\"dropped\":{}}}}}\n", events,

@@ -38,7 +38,8 @@ double own_cpu() {
   rusage self{}, children{};
   ::getrusage(RUSAGE_SELF, &self);
   ::getrusage(RUSAGE_CHILDREN, &children);
-  double total = seconds(self.ru_utime) + seconds(self.ru_stime) + seconds(children.ru_utime) + seconds(children.ru_stime);
+  double total =
+      seconds(self.ru_utime) + seconds(self.ru_stime) + seconds(children.ru_utime) + seconds(children.ru_stime);
   std::ifstream living("/proc/thread-self/children");
   for (int pid; living >> pid;) total += cpu_of(pid);
   return total;
@@ -123,7 +124,7 @@ double ForeignLoad::share() const {
   const Sample& last = samples_.back();
   for (std::size_t i = samples_.size() - 1; i-- > 0;) {
     const std::chrono::duration<double> window = last.when - samples_[i].when;
-    if (window >= std::chrono::milliseconds(200)) {
+    if (window >= std::chrono::milliseconds(400)) {
       return std::max(0.0, (last.foreign_seconds - samples_[i].foreign_seconds) / window.count());
     }
   }

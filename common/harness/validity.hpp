@@ -30,7 +30,7 @@ double seconds_of(clockid_t clock);
 /// One fixed spin of about 0.3 ms: how fast a CPU runs now.
 struct Pace {
   int cpu = 0;
-  int group = 0;       ///< CPUs of one group should run at one speed: kind of core, alone on it or sharing it
+  int group = 0;  ///< CPUs of one group should run at one speed: kind of core, alone on it or sharing it
   double seconds = 0;
 };
 
@@ -38,10 +38,12 @@ struct Pace {
 class Yardstick {
  public:
   Yardstick();
-  /// Spins on the calling thread's CPU; again for up to 10 ms while that CPU is slow, so that a measurement starts at speed.
+  /// Spins on the calling thread's CPU; again for up to 10 ms while that CPU is slow, so that a measurement starts at
+  /// speed.
   double at_speed(int group) const;
-  /// One spin, by the wall clock; by the thread's CPU time where others share its CPU. The best is learned from wall time
-  /// only: a guest's CPU clock is corrected for stolen time, and a correction that comes late makes a spin look too fast.
+  /// One spin, by the wall clock; by the thread's CPU time where others share its CPU. The best is learned from wall
+  /// time only: a guest's CPU clock is corrected for stolen time, and a correction that comes late makes a spin look
+  /// too fast.
   double spin(clockid_t clock = CLOCK_MONOTONIC) const;
   int group_of(int cpu, bool shared) const;
   void learn(const std::vector<Pace>& paces);
@@ -56,8 +58,8 @@ class Yardstick {
 class ForeignLoad {
  public:
   ForeignLoad();
-  void sample();           ///< call at the end of every measurement
-  double share() const;    ///< of one CPU, over the last 200 ms or more
+  void sample();         ///< call at the end of every measurement
+  double share() const;  ///< of one CPU, over the last 400 ms or more: ticks are 10 ms
  private:
   struct Sample {
     Deadline when;
@@ -71,12 +73,12 @@ struct Raw {
   Measurement measurement;
   Kind kind = Kind::busy;
   bool oversubscribed = false;
-  double seconds = 0;    ///< the whole measurement took
+  double seconds = 0;  ///< the whole measurement took
   std::vector<Pace> paces;
-  double on_cpu = 1;     ///< the worst worker's CPU time over wall time
-  double foreign = 0;    ///< ForeignLoad::share() at its end
-  bool moved = false;    ///< a placed worker was seen on another CPU
-  std::string wrong;     ///< the sentence of a wrong answer
+  double on_cpu = 1;   ///< the worst worker's CPU time over wall time
+  double foreign = 0;  ///< ForeignLoad::share() at its end
+  bool moved = false;  ///< a placed worker was seen on another CPU
+  std::string wrong;   ///< the sentence of a wrong answer
 };
 
 /// Fills in measurement.invalid and the counters valid, speed, on_cpu, workers.

@@ -15,8 +15,8 @@ inline double amdahl(double s, int p) { return 1 / (s + (1 - s) / p); }
 /// What no number of workers exceeds: 1 / s. Infinite for s = 0.
 inline double amdahl_ceiling(double s) { return 1 / s; }
 
-/// `counts` of busy_wait, of which `percent` % must be done by worker 0 before anybody may do the rest. Each worker has a copy;
-/// what they share is the number of serial parts done so far.
+/// `counts` of busy_wait, of which `percent` % must be done by worker 0 before anybody may do the rest. Each worker has
+/// a copy; what they share is the number of serial parts done so far.
 class SerialShareJob {
  public:
   SerialShareJob(std::uint64_t counts, int percent, int workers, std::atomic<std::uint64_t>& serial_parts_done)
@@ -29,8 +29,8 @@ class SerialShareJob {
       busy_wait(serial_);
       done_->fetch_add(1, std::memory_order_release);
     } else {
-      // Spinning is right here: the worker has its CPU to itself, and the wait must not cost a wake-up. The team's deadline
-      // ends it should worker 0 be lost.
+      // Spinning is right here: the worker has its CPU to itself, and the wait must not cost a wake-up. The team's
+      // deadline ends it should worker 0 be lost.
       while (done_->load(std::memory_order_acquire) < times_) {
       }
     }

@@ -23,7 +23,8 @@ std::vector<std::pair<std::string, std::string>> counts(const Machine& m) {
 
 std::string counts_table(const Machine& m) {
   std::string out;
-  for (const auto& [question, answer] : counts(m)) out += fmt::format("{}{}: {}", out.empty() ? "" : "\n", question, answer);
+  for (const auto& [question, answer] : counts(m))
+    out += fmt::format("{}{}: {}", out.empty() ? "" : "\n", question, answer);
   return out;
 }
 
@@ -43,7 +44,8 @@ std::string drawing(const Machine& m) {
     for (const int cpu : core.cpus) line += fmt::format(" cpu {}", cpu);
   }
   std::string out;
-  for (const auto& [package, line] : packages) out += fmt::format("{}package {}: {}", out.empty() ? "" : "\n", package, line);
+  for (const auto& [package, line] : packages)
+    out += fmt::format("{}package {}: {}", out.empty() ? "" : "\n", package, line);
   return out;
 }
 

@@ -1,10 +1,9 @@
 // Lab 01 · Cores: how many workers should a pool have?                              about 20 s
 //
-// Question   A job of equal, independent pieces is shared by 1, 2, 4, 8, 16 processes. When does it stop getting faster?
-// Predict    The number of workers from which on more of them do not help.
-// Run        make lab-01
-// Vary       --workers 1,2,3,5,8 · taskset -c 0 build/bin/01_cores · make doctor
-// Book       Mastering Python, 2nd ed., "Hyper-threading versus physical CPU cores";
+// Question   A job of equal, independent pieces is shared by 1, 2, 4, 8, 16 processes. When does it stop getting
+// faster? Predict    The number of workers from which on more of them do not help. Run        make lab-01 Vary
+// --workers 1,2,3,5,8 · taskset -c 0 build/bin/01_cores · make doctor Book       Mastering Python, 2nd ed.,
+// "Hyper-threading versus physical CPU cores";
 //            High Performance Python, 3rd ed., chapter "The multiprocessing Module" (Amdahl's law, estimating pi)
 #include <fmt/format.h>
 
@@ -27,7 +26,8 @@ void share_jobs(benchmark::State& state, int jobs, std::uint64_t counts) {
   });
   std::uint64_t done = 0;
   for (const lab::Report& report : reports) done += report.answer;
-  lab::expect(state, done == jobs * static_cast<std::uint64_t>(state.max_iterations), "some jobs were not done exactly once");
+  lab::expect(state, done == jobs * static_cast<std::uint64_t>(state.max_iterations),
+              "some jobs were not done exactly once");
 }
 
 void serial(benchmark::State& state) {
@@ -46,7 +46,8 @@ BENCHMARK(small_jobs)->Apply(lab::busy<lab::each_worker_count>);
 void serial_share(benchmark::State& state) {
   const int percent = static_cast<int>(state.range(0)), workers = static_cast<int>(state.range(1));
   const lab::Shared<std::atomic<std::uint64_t>> serial_parts_done(0u);
-  lab::team(state, lab::Vehicle::processes, workers, lab::cores::SerialShareJob(8 * kCounts, percent, workers, *serial_parts_done));
+  lab::team(state, lab::Vehicle::processes, workers,
+            lab::cores::SerialShareJob(8 * kCounts, percent, workers, *serial_parts_done));
 }
 void shares_and_cores(lab::Family* family) {
   family->ArgNames({"percent", "workers"});
@@ -63,7 +64,10 @@ std::string at(const char* variant, std::int64_t workers) { return fmt::format("
 lab::Measure no_count_is_faster() {
   std::vector<lab::Point> points;
   for (const std::int64_t w : lab::worker_counts()) {
-    if (w != kCores) points.push_back(lab::ratio(at("equal_jobs", kCores), at("equal_jobs", w)).at_most(1.05).labelled(fmt::format("against {} workers", w)));
+    if (w != kCores)
+      points.push_back(lab::ratio(at("equal_jobs", kCores), at("equal_jobs", w))
+                           .at_most(1.05)
+                           .labelled(fmt::format("against {} workers", w)));
   }
   return lab::model(points);
 }
@@ -74,7 +78,8 @@ lab::Measure follows_amdahl() {
     for (const std::int64_t w : lab::worker_counts()) {
       if (w == 1 || w > kCores) continue;
       const double predicted = lab::cores::amdahl(percent / 100.0, static_cast<int>(w));
-      points.push_back(lab::compute({fmt::format("serial_share/percent:{}/workers:1", percent), fmt::format("serial_share/percent:{}/workers:{}", percent, w)},
+      points.push_back(lab::compute({fmt::format("serial_share/percent:{}/workers:1", percent),
+                                     fmt::format("serial_share/percent:{}/workers:{}", percent, w)},
                                     [=](std::span<const double> t) { return t[0] / t[1] / predicted; })
                            .within(0.9, 1.1)
                            .labelled(fmt::format("{} % serial, {} workers", percent, w)));
@@ -85,7 +90,8 @@ lab::Measure follows_amdahl() {
 
 lab::Seen counts_disagree() {
   const bool differ = lab::cores::counts_differ(lab::machine());
-  return {differ, differ ? "see the table above" : fmt::format("every question is answered by {} on this machine", lab::machine().online)};
+  return {differ, differ ? "see the table above"
+                         : fmt::format("every question is answered by {} on this machine", lab::machine().online)};
 }
 
 }  // namespace
@@ -93,41 +99,49 @@ lab::Seen counts_disagree() {
 int main(int argc, char** argv) {
   using namespace lab;
   const int threads = machine().allowed_threads();
-  return run(argc, argv,
-             {.title = "Cores: how many workers should a pool have?",
-              .question = "Equal, independent jobs are shared by 1, 2, 4, 8, 16 processes. When does it stop getting faster?",
-              .predict = "from how many workers on do more of them not help?",
-              .claims = {{.id = "cores.linear",
-                          .text = fmt::format("{} workers on {} cores finish {} times sooner than one", kCores, kCores, kCores),
-                          .measure = ratio(at("equal_jobs", 1), at("equal_jobs", kCores)).within(0.9 * kCores, 1.05 * kCores),
-                          .book = Book{3.58, 3.93, "Mastering Python, 1st ed.; High Performance Python, 1st ed.: 4 processes on 4 cores"},
-                          .because = "jobs that share nothing wait for nobody",
-                          .needs = needs_cores(2) + needs_equal_cores()},
-                         {.id = "cores.knee",
-                          .text = "No other number of workers is more than 5 % faster than one a physical core",
-                          .measure = no_count_is_faster(),
-                          .book = Book{0.93, 0.94, "Mastering Python, 1st ed.: 4 workers against 8 and 16 on 4 cores, 8 hardware threads"},
-                          .because = "a core that is busy has nothing left to give"},
-                         {.id = "cores.busy_is_not_fast",
-                          .text = "All hardware threads busy, under 10 % more throughput than with one worker a core",
-                          .measure = ratio(at("small_jobs", kCores), at("small_jobs", threads)).at_most(1.10),
-                          .book = Book{0.97, 1.04, "High Performance Python, 1st and 2nd ed.: 8 processes against 4 on 4 cores, 8 hardware threads"},
-                          .because = "two hardware threads share one core's units: busy is not fast",
-                          .needs = needs_hardware_threads()},
-                         {.id = "cores.amdahl",
-                          .text = fmt::format("Serial shares of 0, 5, 25, 50 % slow the job down as Amdahl's law says (measured over predicted); with 5 % no machine ever exceeds {:.0f}x",
-                                              cores::amdahl_ceiling(0.05)),
-                          .measure = follows_amdahl(),
-                          .because = "while one worker does the serial part the others can only wait",
-                          .needs = needs_cores(2) + needs_equal_cores()},
-                         {.id = "cores.one_is_serial",
-                          .text = "One worker process costs what no worker process costs",
-                          .measure = ratio(at("equal_jobs", 1), "serial").within(0.95, 1.05),
-                          .book = Book{1.0, 1.0, "High Performance Python, 1st ed.: 110 s and 110 s"},
-                          .because = "a process computes as fast as its parent; only starting it costs"},
-                         {.id = "cores.count_is_not_cores",
-                          .text = "The counts of CPUs, hardware threads, cores and quota do not agree",
-                          .measure = fact(counts_disagree)}},
-              .floors = {{at("equal_jobs", 1), "serial"}},
-              .tables = {{"counts", [] { return cores::counts_table(machine()); }}, {"drawing", [] { return cores::drawing(machine()); }}}});
+  return run(
+      argc, argv,
+      {.title = "Cores: how many workers should a pool have?",
+       .question = "Equal, independent jobs are shared by 1, 2, 4, 8, 16 processes. When does it stop getting faster?",
+       .predict = "from how many workers on do more of them not help?",
+       .claims =
+           {{.id = "cores.linear",
+             .text = fmt::format("{} workers on {} cores finish {} times sooner than one", kCores, kCores, kCores),
+             .measure = ratio(at("equal_jobs", 1), at("equal_jobs", kCores)).within(0.9 * kCores, 1.05 * kCores),
+             .book = Book{3.58, 3.93,
+                          "Mastering Python, 1st ed.; High Performance Python, 1st ed.: 4 processes on 4 cores"},
+             .because = "jobs that share nothing wait for nobody",
+             .needs = needs_cores(2) + needs_equal_cores()},
+            {.id = "cores.knee",
+             .text = "No other number of workers is more than 5 % faster than one a physical core",
+             .measure = no_count_is_faster(),
+             .book = Book{0.93, 0.94,
+                          "Mastering Python, 1st ed.: 4 workers against 8 and 16 on 4 cores, 8 hardware threads"},
+             .because = "a core that is busy has nothing left to give"},
+            {.id = "cores.busy_is_not_fast",
+             .text = "All hardware threads busy, under 10 % more throughput than with one worker a core",
+             .measure = ratio(at("small_jobs", kCores), at("small_jobs", threads)).at_most(1.10),
+             .book =
+                 Book{0.97, 1.04,
+                      "High Performance Python, 1st and 2nd ed.: 8 processes against 4 on 4 cores, 8 hardware threads"},
+             .because = "two hardware threads share one core's units: busy is not fast",
+             .needs = needs_hardware_threads()},
+            {.id = "cores.amdahl",
+             .text = fmt::format("Serial shares of 0, 5, 25, 50 % slow the job down as Amdahl's law says (measured "
+                                 "over predicted); with 5 % no machine ever exceeds {:.0f}x",
+                                 cores::amdahl_ceiling(0.05)),
+             .measure = follows_amdahl(),
+             .because = "while one worker does the serial part the others can only wait",
+             .needs = needs_cores(2) + needs_equal_cores()},
+            {.id = "cores.one_is_serial",
+             .text = "One worker process costs what no worker process costs",
+             .measure = ratio(at("equal_jobs", 1), "serial").within(0.95, 1.05),
+             .book = Book{1.0, 1.0, "High Performance Python, 1st ed.: 110 s and 110 s"},
+             .because = "a process computes as fast as its parent; only starting it costs"},
+            {.id = "cores.count_is_not_cores",
+             .text = "The counts of CPUs, hardware threads, cores and quota do not agree",
+             .measure = fact(counts_disagree)}},
+       .floors = {{at("equal_jobs", 1), "serial"}},
+       .tables = {{"counts", [] { return cores::counts_table(machine()); }},
+                  {"drawing", [] { return cores::drawing(machine()); }}}});
 }

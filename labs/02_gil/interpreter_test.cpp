@@ -40,9 +40,7 @@ bool loses_updates(const Program& program, std::int64_t times, CheckPoints check
   return false;
 }
 
-std::unique_ptr<Gil> impatient_gil() {
-  return std::make_unique<Gil>(std::chrono::microseconds(1));
-}
+std::unique_ptr<Gil> impatient_gil() { return std::make_unique<Gil>(std::chrono::microseconds(1)); }
 
 TEST(Interpreter, CountsDownUnderEveryLock) {
   Globals globals;

@@ -1,28 +1,30 @@
 // Lab 02 · The GIL: do threads make an interpreter faster?                          about 25 s
 //
-// Question   A countdown takes a second. Two of them, one after the other, take two. How long in two threads under a lock that
+// Question   A countdown takes a second. Two of them, one after the other, take two. How long in two threads under a
+// lock that
 //            only its holder may compute under? And in two processes?
 // Predict    The speed-up of two threads, and what a busy thread does to its neighbour that waits for the network.
 // Run        make lab-02
 // Vary       instruction_counts and the check points in interpreter.hpp; drop() in gil.hpp without its forced switch
-// Book       Mastering Python, 1st ed., "Multithreading" and "Multiprocessing"; High Performance Python, 1st to 3rd ed., "The
+// Book       Mastering Python, 1st ed., "Multithreading" and "Multiprocessing"; High Performance Python, 1st to 3rd
+// ed., "The
 //            multiprocessing Module", estimating pi with threads and processes
 #include <fmt/format.h>
-#include <poll.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
 
-#include <array>
+#include <mutex>
 #include <set>
 #include <thread>
 
 #include "common/harness/lab.hpp"
 #include "common/harness/statistics.hpp"
-#include "common/os/descriptor.hpp"
 #include "floors.hpp"
 #include "gil.hpp"
+#include "holders.hpp"
 #include "interpreter.hpp"
+#include "lost_update.hpp"
 #include "old_gil.hpp"
+#include "price.hpp"
+#include "slow_peer.hpp"
 
 namespace {
 
@@ -64,52 +66,27 @@ void threads_under_old_gil(benchmark::State& state) { countdowns<OldGil>(state, 
 BENCHMARK(threads_under_old_gil)->Apply(lab::blocking<two_and_four>);
 void threads_without_lock(benchmark::State& state) { countdowns<NoLock>(state, lab::Vehicle::threads); }
 BENCHMARK(threads_without_lock)->Apply(lab::busy<two_and_four>);
-void processes(benchmark::State& state) { countdowns<Gil>(state, lab::Vehicle::processes); }  // each has a copy of the lock
+void processes(benchmark::State& state) {
+  countdowns<Gil>(state, lab::Vehicle::processes);
+}  // each has a copy of the lock
 BENCHMARK(processes)->Apply(lab::busy<two_and_four>);
 
-// A thread that asks a peer and gets its answer 1 ms later, beside threads that only compute. The delay matters: to an answer
-// that came at once the thread would be back before the others had woken up, and nothing could be seen.
+// A thread that asks a peer and gets its answer 1 ms later, beside threads that only compute.
 void io_beside(benchmark::State& state) {
-  const int computing = static_cast<int>(state.range(0));
-  const auto interval = std::chrono::microseconds(state.range(1));
-  const int trips = std::clamp(static_cast<int>(150'000 / (state.range(1) * computing + 1000)), 3, 20);
-  auto [peer, ours] = lab::make_socket_pair(SOCK_STREAM);
-  const pid_t pid = lab::fork_child();
-  if (pid == 0) {
-    lab::leave([&, &there = peer, &here = ours] {
-      here.reset();
-      for (std::array<std::byte, 1> byte; lab::read_full(there.get(), byte) == 1;) {
-        std::this_thread::sleep_for(std::chrono::milliseconds(1));
-        lab::write_all(there.get(), byte);
-      }
-    });
-  }
-  peer.reset();
-  Gil gil(interval);
+  const auto computing = static_cast<int>(state.range(0)), interval_us = static_cast<int>(state.range(1));
+  const int trips = std::clamp(150'000 / (interval_us * computing + 1000), 3, 20);
+  const SlowPeer peer;
+  Gil gil{std::chrono::microseconds(interval_us)};
   Globals globals;
   globals.x = 1;  // the others compute as long as it is
-  std::vector<double> round_trips;
-  lab::team(state, lab::Vehicle::threads, 1 + computing, [&, socket = ours.get()](int worker) -> std::uint64_t {
+  std::vector<double> microseconds;
+  lab::team(state, lab::Vehicle::threads, 1 + computing, [&](int worker) -> std::uint64_t {
     if (worker > 0) return static_cast<std::uint64_t>(run(spin_while_x(), gil, globals));
-    const Held held(gil);
-    for (int trip = 0; trip < trips; ++trip) {
-      const auto start = lab::monotonic_ns();
-      std::array<std::byte, 1> byte{};
-      bool answered = false;
-      {
-        const Released released(gil);
-        lab::write_all(socket, byte);
-        answered = lab::wait_for(socket, POLLIN, lab::Clock::now() + std::chrono::seconds(10)) && lab::read_full(socket, byte) == 1;
-      }
-      if (!answered) throw lab::WorkerError("the peer gave no answer within 10 s");
-      round_trips.push_back(1e-3 * static_cast<double>(lab::monotonic_ns() - start));
-    }
+    microseconds = round_trips(peer, gil, trips);
     globals.x = 0;
     return 0;
   });
-  ours.reset();  // the peer reads end-of-file and ends
-  ::waitpid(pid, nullptr, 0);
-  state.counters["round_trip_us"] = lab::median(round_trips);
+  state.counters["round_trip_us"] = lab::median(microseconds);
 }
 void neighbours_and_intervals(lab::Family* family) {
   family->ArgNames({"cpu_threads", "interval_us"})->Args({0, 5000})->ArgsProduct({{1, 2}, {500, 5000, 50'000}});
@@ -127,83 +104,33 @@ void blocked_threads(benchmark::State& state) {
 }
 BENCHMARK(blocked_threads)->Apply(lab::blocking<[](lab::Family* f) { f->ArgName("threads")->Arg(1)->Arg(8); }>);
 
-// A second thread must be alive: in a process that never had one the C library leaves out the atomic instructions.
-template <class Pair>
-void with_a_sleeping_thread(benchmark::State& state, Pair pair) {
-  std::mutex mutex;
-  std::unique_lock hold(mutex);
-  std::jthread sleeper([&] { const std::lock_guard wait(mutex); });
-  for (auto _ : state) pair();
-  hold.unlock();
-}
 void gil_pair(benchmark::State& state) {
   Gil gil;
-  with_a_sleeping_thread(state, [&] { gil.take(), gil.drop(); });
+  beside_a_sleeping_thread(state, [&] { gil.take(), gil.drop(); });
 }
 BENCHMARK(gil_pair)->Apply(lab::busy);
 void mutex_pair(benchmark::State& state) {
   std::mutex mutex;
-  with_a_sleeping_thread(state, [&] { mutex.lock(), mutex.unlock(); });
+  beside_a_sleeping_thread(state, [&] { mutex.lock(), mutex.unlock(); });
 }
 BENCHMARK(mutex_pair)->Apply(lab::busy);
 
-// Two threads on two cores; on one CPU where there is no second core.
-template <class Experiment>
-void on_two_cores(benchmark::State& state) {
-  const int home = lab::machine().cores.front().cpus.front();
-  const auto [mine, partners] = lab::place_pair(lab::machine(), lab::Distance::other_core).value_or(std::pair(home, home));
-  lab::bind_to(std::array{mine});
-  Experiment experiment([cpu = partners] { lab::bind_to(std::array{cpu}); });
-  experiment.once();
-  std::chrono::nanoseconds total{0};
-  for (auto _ : state) total += experiment.once();
-  lab::timed(std::chrono::duration<double>(total).count());
-}
-void forced_hand_over(benchmark::State& state) { on_two_cores<ForcedHandOver>(state); }
+void forced_hand_over(benchmark::State& state) { between_two_cores<ForcedHandOver>(state); }
 BENCHMARK(forced_hand_over)->Apply(lab::blocking);
-void two_futex_wake_ups(benchmark::State& state) { on_two_cores<TwoFutexWakeUps>(state); }
+void two_futex_wake_ups(benchmark::State& state) { between_two_cores<TwoFutexWakeUps>(state); }
 BENCHMARK(two_futex_wake_ups)->Apply(lab::blocking);
 
-// Three threads add to one global: x += 1 with the check points as they were and as they are.
-std::int64_t lost_of(std::int64_t times, CheckPoints check_points) {
-  Gil gil(std::chrono::microseconds(1));
-  Globals globals;
-  lab::run_team({.size = 3, .vehicle = lab::Vehicle::threads}, [&](int) { return static_cast<std::uint64_t>(run(add_to_global(times), gil, globals, check_points)); });
-  return 3 * times - globals.x;
-}
 lab::Seen updates_are_lost() {
-  constexpr std::int64_t kTimes = 5000;
-  std::int64_t inside = 0, tries = 0;
-  const lab::Deadline deadline = lab::Clock::now() + std::chrono::seconds(2);
-  for (; inside == 0 && lab::Clock::now() < deadline; ++tries) inside = lost_of(kTimes, CheckPoints::every_instruction);
-  std::int64_t outside = 0;
-  for (std::int64_t i = 0; i < tries; ++i) outside += lost_of(kTimes, CheckPoints::back_edges_and_calls);
-  return {.holds = inside > 0 && outside == 0,
-          .what = fmt::format("{} of {} increments lost with a check point inside x += 1, {} with none", inside, 3 * kTimes, outside),
-          .known = inside > 0 || outside > 0};
-}
-
-void who_holds_the_lock(lab::Trace& trace) {
-  const auto record = [&](auto& lock, Timeline& timeline, std::int64_t count, CheckPoints check, const char* holds, const char* waits) {
-    lab::run_team({.size = 2, .vehicle = lab::Vehicle::threads}, [&](int) {
-      Globals globals;
-      return static_cast<std::uint64_t>(run(countdown(count), lock, globals, check));
-    });
-    int first = INT32_MAX;
-    for (const Span& s : timeline.spans()) first = std::min(first, s.thread);
-    for (const Span& s : timeline.spans()) trace.span(s.name == "holds" ? holds : waits, s.thread - first, s.begin, s.end);
-  };
-  trace.name_track(0, "thread 1");
-  trace.name_track(1, "thread 2");
-  Timeline new_line, old_line;
-  Gil gil(Gil::default_interval, &new_line);
-  record(gil, new_line, 3 * kCount, CheckPoints::back_edges_and_calls, "new lock: holds", "new lock: waits");
-  OldGil old_gil(&old_line);
-  record(old_gil, old_line, kCount / 10, CheckPoints::every_instruction, "old lock: holds", "old lock: waits");
+  const LostUpdates lost;
+  return {.holds = lost.inside > 0 && lost.outside == 0,
+          .what = fmt::format("{} of {} increments lost with a check point inside x += 1, {} with none", lost.inside,
+                              3 * lost.times, lost.outside),
+          .known = lost.inside > 0 || lost.outside > 0};
 }
 
 lab::Point added_wait(int interval_us) {
-  return lab::compute({{fmt::format("io_beside/cpu_threads:1/interval_us:{}", interval_us), "round_trip_us"}, {"io_beside/cpu_threads:0/interval_us:5000", "round_trip_us"}},
+  return lab::compute({{fmt::format("io_beside/cpu_threads:1/interval_us:{}", interval_us), "round_trip_us"},
+                       {"io_beside/cpu_threads:0/interval_us:5000", "round_trip_us"}},
                       [=](std::span<const double> us) { return (us[0] - us[1]) / interval_us; })
       .within(0.75, 1.25)
       .labelled(fmt::format("interval {} ms", interval_us / 1000));
@@ -214,47 +141,58 @@ lab::Point added_wait(int interval_us) {
 int main(int argc, char** argv) {
   using namespace lab;
   const int p = machine().workers() >= 4 ? 4 : 2;
-  return run(argc, argv,
-             {.title = "The GIL: do threads make an interpreter faster?",
-              .question = "Two countdowns: one after the other, in two threads under an interpreter lock, in two processes. Which is fastest, and which slowest?",
-              .predict = "speed-up of two threads, of two processes; what a busy thread adds to its neighbour's 1 ms round trip?",
-              .claims = {{.id = "gil.no_speedup",
-                          .text = "Two threads under the lock are no faster than one countdown after the other",
-                          .measure = ratio("serial/threads:2", "threads_under_gil/threads:2").at_most(1.05),
-                          .book = Book{1.0, 1.01, "High Performance Python, 2nd ed., 1 to 8 threads; Mastering Python, 1st ed., Python 3.5"},
-                          .because = "only the holder of the lock computes"},
-                         {.id = "gil.processes",
-                          .text = fmt::format("{} processes are {} times as fast", p, p),
-                          .measure = ratio(fmt::format("serial/threads:{}", p), fmt::format("processes/threads:{}", p)).within(0.9 * p, 1.05 * p),
-                          .book = Book{3.9, 3.93, "High Performance Python, 1st and 2nd ed.; Mastering Python, 1st ed.: 4 processes on 4 cores"},
-                          .because = "each process has an interpreter and a lock of its own",
-                          .needs = needs_cores(2) + needs_equal_cores()},
-                         {.id = "gil.one_at_a_time",
-                          .text = "Two threads run on two CPUs, yet their CPU time adds up to the elapsed time of one",
-                          .measure = compute({{"threads_under_gil/threads:2", "cpu_over_wall"}, {"threads_under_gil/threads:2", "cpus"}},
-                                             [](std::span<const double> x) { return x[1] > 1 ? x[0] : std::numeric_limits<double>::max(); })
-                                         .within(0.9, 1.1),
-                          .because = "while one computes the other waits for the lock",
-                          .needs = needs_cores(2)},
-                         {.id = "gil.old_is_worse",
-                          .text = "Two threads under the old, tick-counting lock are slower than one countdown after the other",
-                          .measure = ratio("threads_under_old_gil/threads:2", "serial/threads:2").at_least(1.05),
-                          .book = Book{1.31, 1.95, "High Performance Python, 1st ed., 2 threads; Mastering Python, 1st ed., Python 2.7, 4 threads"},
-                          .because = "it wakes the waiter every 100 ticks and then mostly takes the lock again itself",
-                          .needs = needs_cores(2)},
-                         {.id = "gil.convoy",
-                          .text = "A busy thread adds one switch interval to its neighbour's round trip",
-                          .measure = model({added_wait(5000), added_wait(50'000)}),
-                          .because = "to get the lock back the neighbour waits an interval before it may even ask",
-                          .unit = " intervals"},
-                         {.id = "gil.blocking_overlaps",
-                          .text = "Eight threads that block take hardly longer than one",
-                          .measure = ratio("blocked_threads/threads:8", "blocked_threads/threads:1").at_most(1.2),
-                          .because = "the lock is dropped around a call that blocks"},
-                         {.id = "gil.lost_update",
-                          .text = "x += 1 loses updates when, and only when, a check point can fall inside it",
-                          .measure = correctness(updates_are_lost),
-                          .because = "load, add and store are three instructions"}},
-              .floors = {{"gil_pair", "mutex_pair"}, {"forced_hand_over", "two_futex_wake_ups"}},
-              .trace = who_holds_the_lock});
+  return run(
+      argc, argv,
+      {.title = "The GIL: do threads make an interpreter faster?",
+       .question = "Two countdowns: one after the other, in two threads under an interpreter lock, in two processes. "
+                   "Which is fastest, and which slowest?",
+       .predict =
+           "speed-up of two threads, of two processes; what a busy thread adds to its neighbour's 1 ms round trip?",
+       .claims =
+           {{.id = "gil.no_speedup",
+             .text = "Two threads under the lock are no faster than one countdown after the other",
+             .measure = ratio("serial/threads:2", "threads_under_gil/threads:2").at_most(1.05),
+             .book = Book{1.0, 1.01,
+                          "High Performance Python, 2nd ed., 1 to 8 threads; Mastering Python, 1st ed., Python 3.5"},
+             .because = "only the holder of the lock computes"},
+            {.id = "gil.processes",
+             .text = fmt::format("{} processes are {} times as fast", p, p),
+             .measure = ratio(fmt::format("serial/threads:{}", p), fmt::format("processes/threads:{}", p))
+                            .within(0.9 * p, 1.05 * p),
+             .book =
+                 Book{3.9, 3.93,
+                      "High Performance Python, 1st and 2nd ed.; Mastering Python, 1st ed.: 4 processes on 4 cores"},
+             .because = "each process has an interpreter and a lock of its own",
+             .needs = needs_cores(2) + needs_equal_cores()},
+            {.id = "gil.one_at_a_time",
+             .text = "Two threads run on two CPUs, yet their CPU time adds up to the elapsed time of one",
+             .measure =
+                 compute({{"threads_under_gil/threads:2", "cpu_over_wall"}, {"threads_under_gil/threads:2", "cpus"}},
+                         [](std::span<const double> x) { return x[1] > 1 ? x[0] : std::numeric_limits<double>::max(); })
+                     .within(0.9, 1.1),
+             .because = "while one computes the other waits for the lock",
+             .needs = needs_cores(2)},
+            {.id = "gil.old_is_worse",
+             .text = "Two threads under the old, tick-counting lock are slower than one countdown after the other",
+             .measure = ratio("threads_under_old_gil/threads:2", "serial/threads:2").at_least(1.05),
+             .book =
+                 Book{1.31, 1.95,
+                      "High Performance Python, 1st ed., 2 threads; Mastering Python, 1st ed., Python 2.7, 4 threads"},
+             .because = "it wakes the waiter every 100 ticks and then mostly takes the lock again itself",
+             .needs = needs_cores(2)},
+            {.id = "gil.convoy",
+             .text = "A busy thread adds one switch interval to its neighbour's round trip",
+             .measure = model({added_wait(5000), added_wait(50'000)}),
+             .because = "to get the lock back the neighbour waits an interval before it may even ask",
+             .unit = " intervals"},
+            {.id = "gil.blocking_overlaps",
+             .text = "Eight threads that block take hardly longer than one",
+             .measure = ratio("blocked_threads/threads:8", "blocked_threads/threads:1").at_most(1.2),
+             .because = "the lock is dropped around a call that blocks"},
+            {.id = "gil.lost_update",
+             .text = "x += 1 loses updates when, and only when, a check point can fall inside it",
+             .measure = correctness(updates_are_lost),
+             .because = "load, add and store are three instructions"}},
+       .floors = {{"gil_pair", "mutex_pair"}, {"forced_hand_over", "two_futex_wake_ups"}},
+       .trace = [](Trace& trace) { record_both_locks(trace, 3 * kCount); }});
 }
