@@ -20,17 +20,16 @@ def timeline(result, form):
         often = f"changes hands every {kept[len(kept) // 2]:.2g} ms (at most {kept[-1]:.2g})" if kept else "never changes hands"
         said.append(f"the {lock} {often}")
     title = "; ".join(said)
-    sheet = Sheet(result, form, title[0].upper() + title[1:], panels=len(runs), stacked=True, left=0.75, gap=0.3,
-                  height=2.6, above=0.28,
+    sheet = Sheet(result, form, title[0].upper() + title[1:], panels=len(runs), stacked=True, left=0.75, gap=0.5,
+                  height=2.9, above=0.28,
                   key="filled: the thread holds the lock · thin line: it waits for it · one run of each, from the trace; "
                   "turns: median",
                   columns=("lock", "thread", "what", "start_ms", "length_ms"))
-    window = min(max(s.start + s.length for s in spans) - spans[0].start for spans in runs.values()) / 1000
     for ax, (lock, spans) in zip(sheet.axes, runs.items()):
         sheet.rows += [(lock, *row) for row in tracks(ax, spans, LOOKS[LOCKS[lock]])]
-        ax.set_xlim(0, window or 1)
+        ax.set_xlim(0, (max(s.start + s.length for s in spans) - spans[0].start) / 1000 or 1)  # each lock at its own pace
         sheet.head(ax, lock[0].upper() + lock[1:])
-    sheet.axes[-1].set_xlabel("milliseconds since the start")
+    sheet.axes[-1].set_xlabel("milliseconds since the start, each lock at its own scale")
     return sheet
 
 

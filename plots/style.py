@@ -100,7 +100,7 @@ class Sheet:
         tall = max(top - bottom, 0.05)
         share = gap * panels / ((tall * height if stacked else room) - gap * (panels - 1))
         shape = (panels, 1) if stacked else (1, panels)
-        self.axes = self.figure.subplots(*shape, sharex=stacked, squeeze=False, gridspec_kw={
+        self.axes = self.figure.subplots(*shape, squeeze=False, gridspec_kw={
             "left": left / width, "right": 1 - right / width, "bottom": bottom, "top": bottom + tall,
             "width_ratios": None if stacked else widths, "wspace": share, "hspace": share}).ravel()
 
