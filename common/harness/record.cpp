@@ -152,16 +152,14 @@ void write_whole(const std::filesystem::path& path, const std::string& content) 
   std::filesystem::create_directories(folder);
   const std::string what = "cannot write " + path.string();
   const Descriptor home(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!home || ::flock(home.get(), LOCK_EX) < 0) throw_errno(what);  // one writer at a time: they share the temporary name
+  ::flock(home.get(), LOCK_EX);  // one writer at a time, for they share the temporary name; not every file system can
   // The file has no name until it is whole, so that nothing is left behind should we be killed while we write.
   Descriptor file(::open(folder.c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0644));
   const bool nameless = static_cast<bool>(file);
-  const int refused = errno;
   const std::string temporary = (folder / fmt::format(".{}.new", path.filename().string())).string();
   const HoldSignals hold;
   ::unlink(temporary.c_str());  // what a killed program may have left
   if (!nameless) {
-    if ((errno = refused) != EOPNOTSUPP && errno != EISDIR && errno != ENOENT && errno != EINVAL) throw_errno(what);
     file.reset(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
     if (!file) throw_errno(what);
   }
