@@ -1,4 +1,5 @@
 // course: what stands around the labs. See --help.
+#include <algorithm>
 #include <fmt/format.h>
 
 #include <stdexcept>
@@ -66,7 +67,11 @@ int dispatch(Words words) {
   }
   words.house.records = words.results / lab::machine_id(lab::this_machine());
   if (words.command == "scoreboard") return write_scoreboard(words.house);
-  if (words.command == "run") return run(words.house, words.lab_arguments);
+  if (words.command == "run") {
+    const auto& given = words.lab_arguments;
+    const bool full = std::count(given.begin(), given.end(), "--full") > 0;
+    return run(words.house, given, {.lab = full ? std::chrono::hours(3) : std::chrono::minutes(10)});
+  }
   const auto labs = find_labs(words.house);
   fmt::print("{}", menu(labs));
   return report_damage(labs) ? 1 : 0;

@@ -129,7 +129,7 @@ Outcome measure_here(const Options& options, const std::vector<Variant>& variant
                     {.rounds = rounds,
                      .seed = options.seed,
                      .least_seconds = options.size == "quick" ? 0.005 : 0.020,
-                     .stretch = options.size == "quick" ? 1.0 : 3.0,
+                     .stretch = options.size == "quick" ? 0.0 : 3.0,
                      .progress = [&](double done, double left) { progress.show(done, left); }});
 }
 

@@ -45,13 +45,21 @@ double own_cpu() {
   return total;
 }
 
-// CPU seconds all CPUs were not idle, stolen time included: "cpu user nice system idle iowait irq softirq steal".
+// CPU seconds the CPUs allowed to us were not idle, stolen time included: of each "cpuN user nice system idle iowait irq
+// softirq steal".
 double busy_cpu() {
+  const std::vector<int> allowed = allowed_cpus();
   std::ifstream stat("/proc/stat");
-  std::string word;
-  double user = 0, nice = 0, system = 0, idle = 0, iowait = 0, irq = 0, softirq = 0, steal = 0;
-  stat >> word >> user >> nice >> system >> idle >> iowait >> irq >> softirq >> steal;
-  return (user + nice + system + irq + softirq + steal) / static_cast<double>(::sysconf(_SC_CLK_TCK));
+  double ticks = 0;
+  for (std::string line; std::getline(stat, line) && line.starts_with("cpu");) {
+    std::istringstream fields(line.substr(3));
+    int cpu = -1;
+    double user = 0, nice = 0, system = 0, idle = 0, iowait = 0, irq = 0, softirq = 0, steal = 0;
+    if (line[3] == ' ' || !(fields >> cpu) || !std::count(allowed.begin(), allowed.end(), cpu)) continue;
+    fields >> user >> nice >> system >> idle >> iowait >> irq >> softirq >> steal;
+    ticks += user + nice + system + irq + softirq + steal;
+  }
+  return ticks / static_cast<double>(::sysconf(_SC_CLK_TCK));
 }
 
 }  // namespace

@@ -54,7 +54,7 @@ class Yardstick {
   std::vector<double> best_;
 };
 
-/// CPU time used on this machine by processes that are not ours.
+/// CPU time used on the CPUs allowed to us by processes that are not ours.
 class ForeignLoad {
  public:
   ForeignLoad();

@@ -106,7 +106,7 @@ int main(int argc, char** argv) {
        .predict = "from how many workers on do more of them not help?",
        .claims =
            {{.id = "cores.linear",
-             .text = fmt::format("{} workers on {} cores finish {} times sooner than one", kCores, kCores, kCores),
+             .text = fmt::format("A worker a core is as many times faster than one as there are cores, {} here", kCores),
              .measure = ratio(at("equal_jobs", 1), at("equal_jobs", kCores)).within(0.9 * kCores, 1.05 * kCores),
              .book = Book{3.58, 3.93,
                           "Mastering Python, 1st ed.; High Performance Python, 1st ed.: 4 processes on 4 cores"},
