@@ -175,6 +175,38 @@ class Inspector {
     }
   }
 
+  /// docs/claims.md lists the claims of the labs it has a section for: all of them, and no others.
+  void claims() {
+    const std::string list = "docs/claims.md", section = "## Lab ", id = ".id = \"";
+    if (!has(list)) return;
+    std::map<std::string, std::set<std::string>> listed, stated;  // by the lab's two digits
+    std::string lab;
+    for (const auto& line : read_lines(root_ / list)) {
+      if (line.starts_with(section)) listed[lab = line.substr(section.size(), 2)];
+      if (line.starts_with("| `")) listed[lab].insert(line.substr(3, line.find('`', 3) - 3));
+    }
+    for (const auto& file : files_) {
+      if (lab_of(file).empty() || !file.ends_with("/main.cpp")) continue;
+      auto& ids = stated[lab_of(file).substr(0, 2)];
+      for (const auto& line : read_lines(root_ / file)) {
+        const auto at = line.find(id);
+        if (at != std::string::npos) ids.insert(line.substr(at + id.size(), line.find('"', at + id.size()) - at - id.size()));
+      }
+    }
+    for (const auto& [number, ids] : stated) {
+      if (!listed.contains(number)) {
+        found.notes.push_back(fmt::format("{} has no section for lab {}.", list, number));
+        continue;
+      }
+      for (const auto& name : ids) {
+        if (!listed[number].contains(name)) broken("Lab {} states the claim {}, which {} does not list.", number, name, list);
+      }
+      for (const auto& name : listed[number]) {
+        if (!ids.contains(name)) broken("{} lists {}, which lab {} does not state.", list, name, number);
+      }
+    }
+  }
+
   void at_top_level(const Files& tracked) {
     std::set<std::string> strangers;
     for (const auto& file : tracked) {
@@ -299,6 +331,7 @@ Inspection inspect(const fs::path& root, const Files& files, const Files& tracke
   inspector.labs();
   inspector.code();
   inspector.links();
+  inspector.claims();
   inspector.at_top_level(tracked);
   return inspector.found;
 }
