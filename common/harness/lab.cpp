@@ -77,26 +77,33 @@ void check_names(const Lab& lab, const std::vector<Variant>& variants, bool chos
   }
 }
 
-// Where the record goes. Found out before anything is measured: a folder that cannot be written is said at once.
+// A file that cannot be written is said at once, before anything is measured. Throws BadOption.
+void check_writable(const fs::path& path, const std::string& hint) {
+  const fs::path folder = path.has_parent_path() ? path.parent_path() : ".";
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (fs::exists(path) && !fs::is_regular_file(path)) error = std::make_error_code(std::errc::file_exists);
+  if (!error) {
+    Descriptor probe(::open(folder.c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600));
+    if (!probe) {  // not every file system has files without a name
+      const fs::path named = folder / fmt::format(".{}.probe", path.filename().string());
+      probe.reset(::open(named.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+      if (!probe) error.assign(errno, std::generic_category());
+      ::unlink(named.c_str());
+    }
+    constexpr off_t kRoom = 4 << 20;  // a record and its trace
+    if (probe) error.assign(::posix_fallocate(probe.get(), 0, kRoom), std::generic_category());
+  }
+  if (error && error != std::errc::not_supported)
+    throw BadOption(fmt::format("cannot write {}: {}; {}", path.string(), error.message(), hint));
+}
+
 fs::path record_path(const Options& options, const std::string& name) {
   fs::path path = options.out.empty() ? fs::path("results") / machine_id(machine()) : fs::path(options.out);
   if (path.extension() != ".json") path /= name + ".json";
-  const fs::path folder = path.has_parent_path() ? path.parent_path() : ".";
-  const std::string hint =
-      options.out.empty() ? "run it in a folder you may write to, or use --out FOLDER" : "choose another --out";
-  std::error_code error;
-  fs::create_directories(folder, error);
-  if (!error) {
-    const Descriptor probe(::open(folder.c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600));
-    constexpr off_t kRoom = 4 << 20;  // a record and its trace
-    if (probe) {
-      error.assign(::posix_fallocate(probe.get(), 0, kRoom), std::generic_category());
-    } else if (::access(folder.c_str(), W_OK) < 0) {
-      error.assign(errno, std::generic_category());
-    }
-  }
-  if (error && error != std::errc::not_supported)
-    throw BadOption(fmt::format("cannot write to {}: {}; {}", folder.string(), error.message(), hint));
+  if (!options.benchmark_out.empty()) check_writable(options.benchmark_out, "choose another --benchmark_out");
+  check_writable(path, options.out.empty() ? "run it in a folder you may write to, or use --out FOLDER"
+                                           : "choose another --out");
   return path;
 }
 

@@ -151,6 +151,9 @@ void write_whole(const std::filesystem::path& path, const std::string& content) 
   const std::filesystem::path folder = path.has_parent_path() ? path.parent_path() : ".";
   std::filesystem::create_directories(folder);
   const std::string what = "cannot write " + path.string();
+  if (std::filesystem::exists(path) && !std::filesystem::is_regular_file(path)) {  // rename would replace even /dev/null
+    throw std::system_error(std::make_error_code(std::errc::file_exists), what);
+  }
   const Descriptor home(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   ::flock(home.get(), LOCK_EX);  // one writer at a time, for they share the temporary name; not every file system can
   // The file has no name until it is whole, so that nothing is left behind should we be killed while we write.

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -177,6 +178,10 @@ TEST(WriteWhole, SaysWhereItCannot) {
     EXPECT_NE(std::string(error.what()).find("cannot write " + (folder.path / "r.json").string()), std::string::npos) << error.what();
   }
   EXPECT_EQ(folder.names().size(), 2u);
+  const auto pipe = folder.path / "pipe";  // as /dev/null, which root could replace
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  EXPECT_THROW(lab::write_whole(pipe, "text"), std::system_error);
+  EXPECT_TRUE(std::filesystem::is_fifo(pipe));
   lab::write_whole(folder.path / "file", "text");
   EXPECT_THROW(lab::write_whole(folder.path / "file" / "r.json", "text"), std::system_error);
   EXPECT_THROW(lab::write_whole("/proc/no_such/r.json", "text"), std::system_error);

@@ -147,7 +147,9 @@ void decide_validity(Raw& raw, const Yardstick& yardstick) {
   // Of a placed team each worker counts, for the slowest holds up the rest. A floating one shares its slow moments.
   const auto [speed, slowest] = speeds[raw.oversubscribed ? speeds.size() / 2 : 0];
   m.invalid.clear();
-  if (raw.kind == Kind::busy && !raw.oversubscribed && raw.on_cpu < 0.95) {
+  if (!raw.wrong.empty()) {
+    m.invalid = "a wrong answer";
+  } else if (raw.kind == Kind::busy && !raw.oversubscribed && raw.on_cpu < 0.95) {
     m.invalid = fmt::format("a worker had its CPU only {:.0f} % of the time: other load, or a quota", 100 * raw.on_cpu);
   } else if (raw.moved) {
     m.invalid = "a worker was moved off its CPU";
