@@ -1,13 +1,14 @@
-// Bytes to values: what Python calls unpickling. Whatever arrives is hostile until it has been checked: a length is compared
-// with what is really there before anything is allocated.
+// Bytes to values: what Python calls unpickling. Whatever arrives is hostile until it has been checked: a length is
+// compared with what is really there before anything is allocated.
 #pragma once
 
 #include "common/os/encoder.hpp"
 
 namespace lab {
 
-/// Takes the values off again, in the same order and of the same types. Every get throws MessageError rather than read past
-/// the end, accept another type or allocate more than a small multiple of the bytes that are there.
+/// Takes the values off again, in the same order and of the same types. Every get throws MessageError rather than read
+/// past the end, accept another type or allocate more than a small multiple of the bytes that are there. An enum may
+/// come out with a value that has no name: whoever uses it checks.
 class Decoder {
  public:
   explicit Decoder(std::string_view bytes) : rest_(bytes) {}
@@ -23,12 +24,11 @@ class Decoder {
     if (!rest_.empty()) throw MessageError("message has " + std::to_string(rest_.size()) + " bytes too many");
   }
 
-  template <class T>
-    requires std::is_arithmetic_v<T> || std::is_enum_v<T>
+  template <Scalar T>
   void get(T& value) {
     expect(Encoder::tag<T>());
     const std::string_view raw = take(sizeof value);
-    if constexpr (std::is_same_v<T, bool>) {
+    if constexpr (std::is_same_v<T, bool>) {  // another byte would be undefined behaviour later
       if (static_cast<unsigned char>(raw[0]) > 1) throw MessageError("message holds a truth value that is neither");
     }
     std::memcpy(&value, raw.data(), sizeof value);
@@ -47,9 +47,8 @@ class Decoder {
       items.resize(n);
       if (n > 0) std::memcpy(items.data(), raw.data(), raw.size());
     } else {
-      const std::size_t n = length(1);
       items.clear();
-      for (std::size_t i = 0; i < n; ++i) items.push_back(get<T>());  // grows as elements prove to be there
+      for (std::size_t n = length(1); n > 0; --n) items.push_back(get<T>());  // grows as elements prove to be there
     }
   }
   template <class K, class V>
@@ -58,14 +57,20 @@ class Decoder {
     items.clear();
     for (std::size_t n = length(2); n > 0; --n) {
       K key = get<K>();
-      items.insert_or_assign(std::move(key), get<V>());
+      // In order, as they were put: a key that comes twice is refused, and so is a NaN among others.
+      if (!items.empty() && !(items.rbegin()->first < key)) throw MessageError("message holds keys out of order");
+      items.emplace_hint(items.end(), std::move(key), get<V>());
     }
   }
   template <class T>
   void get(std::optional<T>& value) {
-    const char tag = take(1)[0];
-    if (tag != 'o' && tag != 'n') throw MessageError("message holds another type than was asked for");
-    value = tag == 'o' ? std::optional<T>(get<T>()) : std::nullopt;
+    value.reset();
+    if (!rest_.empty() && rest_[0] == 'n') {
+      rest_.remove_prefix(1);
+    } else {
+      expect('o');
+      value = get<T>();
+    }
   }
   template <class... T>
   void get(std::tuple<T...>& values) {
@@ -75,8 +80,11 @@ class Decoder {
   }
   template <Composite T>
   void get(T& value) {
+    // A struct that holds its like (a tree) nests as deep as the bytes say, and the stack is not as deep as that.
+    if (++depth_ > 64) throw MessageError("message is nested too deep");
     auto members = value.members();  // references, so the members themselves are filled
     get(members);
+    --depth_;
   }
 
  private:
@@ -96,6 +104,7 @@ class Decoder {
     return n;
   }
   std::string_view rest_;
+  int depth_ = 0;
 };
 
 }  // namespace lab

@@ -14,23 +14,29 @@
 
 namespace lab {
 
-/// A message cannot be sent, or what arrived is not what was expected: too long, cut short, of another type. The sentence says
-/// which.
+/// A message cannot be sent, or what arrived is not what was expected: too long, cut short, of another type. The
+/// sentence says which.
 struct MessageError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// A struct takes part by naming its members: `auto members() { return std::tie(x, y); }` (and a const one).
+/// A number, truth value or enum of at most 8 bytes.
 template <class T>
-concept Composite = requires(T& t) { t.members(); };
+concept Scalar = (std::is_arithmetic_v<T> || std::is_enum_v<T>)&&sizeof(T) <= 8;
 
-/// Appends values to `bytes`: a one-byte tag, then the value in this machine's byte order. Both ends run on one machine.
+/// A struct takes part by naming its members: `auto members() { return std::tie(x, y); }`.
+template <class T>
+concept Composite = requires(T& t) {
+  t.members();
+};
+
+/// Appends values to `bytes`: a one-byte tag, then the value in this machine's byte order. Both ends run on one
+/// machine.
 class Encoder {
  public:
   std::string bytes;
 
-  template <class T>
-    requires std::is_arithmetic_v<T> || std::is_enum_v<T>
+  template <Scalar T>
   void put(T value) {
     bytes.push_back(tag<T>());
     raw(&value, sizeof value);
@@ -75,13 +81,17 @@ class Encoder {
   }
   template <Composite T>
   void put(const T& value) {
-    put(std::tuple(const_cast<T&>(value).members()));
+    put(const_cast<T&>(value).members());  // one members() serves both ways: here it is only read
   }
 
-  /// The tag of a number: its kind in the high bits, its size in the low ones.
-  template <class T>
+  /// The tag of a scalar: its kind in the high bits, its size in the low ones.
+  template <Scalar T>
   static constexpr char tag() {
-    const int kind = std::is_same_v<T, bool> ? 0x40 : std::is_floating_point_v<T> ? 0x30 : std::is_signed_v<T> ? 0x20 : 0x10;
+    const int kind = std::is_enum_v<T>             ? 0x50
+                     : std::is_same_v<T, bool>     ? 0x40
+                     : std::is_floating_point_v<T> ? 0x30
+                     : std::is_signed_v<T>         ? 0x20
+                                                   : 0x10;
     return static_cast<char>(kind | static_cast<int>(sizeof(T)));
   }
 
