@@ -11,6 +11,12 @@
 
 namespace lab {
 
+timespec time_left(Deadline deadline) {
+  const auto left = std::max(deadline - Clock::now(), Clock::duration::zero());
+  return {static_cast<time_t>(left / std::chrono::seconds(1)),
+          static_cast<long>((left % std::chrono::seconds(1)).count())};
+}
+
 void throw_errno(const std::string& what) { throw std::system_error(errno, std::generic_category(), what); }
 
 void Descriptor::reset(int fd) {
@@ -32,9 +38,7 @@ std::pair<Descriptor, Descriptor> make_socket_pair(int type) {
 
 bool wait_for(int fd, short events, Deadline deadline) {
   for (;;) {
-    const auto left = std::max(deadline - Clock::now(), Clock::duration::zero());
-    const timespec timeout{static_cast<time_t>(left / std::chrono::seconds(1)),
-                           static_cast<long>((left % std::chrono::seconds(1)).count())};
+    const timespec timeout = time_left(deadline);
     pollfd entry{fd, events, 0};
     const int ready = ::ppoll(&entry, 1, &timeout, nullptr);
     if (ready > 0) return true;
@@ -48,6 +52,8 @@ void write_all(int fd, std::span<const std::byte> bytes) {
     const ssize_t n = ::write(fd, bytes.data(), bytes.size());
     if (n >= 0) {
       bytes = bytes.subspan(static_cast<std::size_t>(n));
+    } else if (errno == EAGAIN) {
+      wait_for(fd, POLLOUT, Deadline::max());
     } else if (errno != EINTR) {
       throw_errno("cannot write");
     }
@@ -61,6 +67,8 @@ std::size_t read_full(int fd, std::span<std::byte> bytes) {
     if (n == 0) break;
     if (n > 0) {
       got += static_cast<std::size_t>(n);
+    } else if (errno == EAGAIN) {
+      wait_for(fd, POLLIN, Deadline::max());
     } else if (errno != EINTR) {
       throw_errno("cannot read");
     }

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <ctime>
 #include <optional>
 #include <span>
 #include <string>
@@ -12,6 +13,9 @@ namespace lab {
 
 using Clock = std::chrono::steady_clock;
 using Deadline = Clock::time_point;
+
+/// What is left until the deadline, never negative, as system calls want it.
+timespec time_left(Deadline deadline);
 
 /// Throws std::system_error for the present errno: "<what>: <the system's sentence>".
 [[noreturn]] void throw_errno(const std::string& what);
@@ -45,11 +49,13 @@ std::pair<Descriptor, Descriptor> make_socket_pair(int type);
 /// Waits until fd has one of `events` (POLLIN, POLLOUT) or an error or end-of-file; false once the deadline has passed.
 bool wait_for(int fd, short events, Deadline deadline);
 
-/// Writes all bytes, whatever the kernel takes at a time. Throws std::system_error; a vanished reader is EPIPE (no signal is
-/// raised where the caller ignores SIGPIPE, as lab programs do).
+/// Writes all bytes, whatever the kernel takes at a time; waits where a non-blocking descriptor would not. Throws
+/// std::system_error; a vanished reader is EPIPE (no signal is raised where the caller ignores SIGPIPE, as lab programs
+/// do).
 void write_all(int fd, std::span<const std::byte> bytes);
 
-/// Reads until `bytes` is full or the stream ends; returns how many arrived. Throws std::system_error.
+/// Reads until `bytes` is full or the stream ends, waiting likewise; returns how many arrived. Throws
+/// std::system_error.
 std::size_t read_full(int fd, std::span<std::byte> bytes);
 
 }  // namespace lab

@@ -1,11 +1,11 @@
-// Waiting on a word of memory that several processes share. std::atomic::wait does not do: it wakes its own process only.
+// Waiting on a word of memory that several processes share. std::atomic::wait does not do: it wakes its own process
+// only.
 #pragma once
 
 #include <linux/futex.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <atomic>
 #include <climits>
 #include <cstdint>
@@ -18,9 +18,7 @@ using FutexWord = std::atomic<std::uint32_t>;
 
 /// Sleeps while `word` holds `expected`, until it is woken or the deadline passes. May return early: look again.
 inline void futex_wait(FutexWord& word, std::uint32_t expected, Deadline deadline) {
-  const auto left = std::max(deadline - Clock::now(), Clock::duration::zero());
-  const timespec timeout{static_cast<time_t>(left / std::chrono::seconds(1)),
-                         static_cast<long>((left % std::chrono::seconds(1)).count())};
+  const timespec timeout = time_left(deadline);
   ::syscall(SYS_futex, reinterpret_cast<std::uint32_t*>(&word), FUTEX_WAIT, expected, &timeout, nullptr, 0);
 }
 

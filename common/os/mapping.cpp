@@ -39,11 +39,12 @@ Mapping::~Mapping() {
 Descriptor make_memfd(const std::string& label, std::size_t bytes) {
   Descriptor file(::memfd_create(label.c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!file) throw_errno("cannot make a memfd");
-  if (const int error = ::posix_fallocate(file.get(), 0, static_cast<off_t>(bytes))) {
-    errno = error;
-    throw_errno("cannot reserve " + std::to_string(bytes) + " bytes of shared memory");
-  }
-  if (::fcntl(file.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) < 0) throw_errno("cannot seal a memfd");
+  do {
+    errno = ::posix_fallocate(file.get(), 0, static_cast<off_t>(bytes));
+  } while (errno == EINTR);
+  if (errno != 0) throw_errno("cannot reserve " + std::to_string(bytes) + " bytes of shared memory");
+  if (::fcntl(file.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+    throw_errno("cannot seal a memfd");
   return file;
 }
 

@@ -2,6 +2,7 @@
 
 #include <sys/uio.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 
@@ -11,18 +12,12 @@ void send_message(int fd, std::string_view body) {
   if (body.size() > UINT32_MAX) throw MessageError("a message cannot be longer than 4294967295 bytes");
   auto length = static_cast<std::uint32_t>(body.size());
   std::array<iovec, 2> parts{iovec{&length, sizeof length}, iovec{const_cast<char*>(body.data()), body.size()}};
-  ssize_t sent = 0;
-  do {
-    sent = ::writev(fd, parts.data(), parts.size());
-  } while (sent < 0 && errno == EINTR);
-  if (sent < 0) throw_errno("cannot send a message");
-  // A pipe that is nearly full, or a signal, may cut the write short: send the rest of the header, then of the body.
-  auto done = static_cast<std::size_t>(sent);
-  if (done < sizeof length) {
-    write_all(fd, std::as_bytes(std::span(&length, 1)).subspan(done));
-    done = sizeof length;
-  }
-  write_all(fd, std::as_bytes(std::span(body)).subspan(done - sizeof length));
+  // A signal may keep the write from starting, a pipe that is nearly full cut it short: write_all sends what is left.
+  const ssize_t sent = ::writev(fd, parts.data(), parts.size());
+  if (sent < 0 && errno != EINTR && errno != EAGAIN) throw_errno("cannot send a message");
+  const std::size_t done = sent < 0 ? 0 : static_cast<std::size_t>(sent), in_length = std::min(done, sizeof length);
+  write_all(fd, std::as_bytes(std::span(&length, 1)).subspan(in_length));
+  write_all(fd, std::as_bytes(std::span(body)).subspan(done - in_length));
 }
 
 std::optional<std::string> receive_message(int fd, std::size_t limit) {
@@ -31,10 +26,16 @@ std::optional<std::string> receive_message(int fd, std::size_t limit) {
   if (got == 0) return std::nullopt;
   if (got < sizeof length) throw MessageError("end of file inside a message's length");
   if (length > limit) {
-    throw MessageError("message of " + std::to_string(length) + " bytes is beyond the limit of " + std::to_string(limit));
+    throw MessageError("message of " + std::to_string(length) + " bytes is beyond the limit of " +
+                       std::to_string(limit));
   }
-  std::string body(length, '\0');
-  if (read_full(fd, std::as_writable_bytes(std::span(body))) < length) throw MessageError("end of file inside a message");
+  // A length is only a claim: room grows with what has arrived.
+  std::string body;
+  for (std::size_t at = 0; at < length; at = body.size()) {
+    body.resize(std::min<std::size_t>(length, std::max<std::size_t>(4 * at, 256 << 10)));
+    const auto room = std::as_writable_bytes(std::span(body)).subspan(at);
+    if (read_full(fd, room) < room.size()) throw MessageError("end of file inside a message");
+  }
   return body;
 }
 

@@ -13,12 +13,12 @@ namespace lab {
 /// Longest message that is accepted unless the caller says otherwise.
 inline constexpr std::size_t kMessageLimit = std::size_t{64} << 20;
 
-/// Writes one frame: a 4-byte length, then the body; together in one write where the kernel takes it, so that a small message
-/// costs one system call. Throws std::system_error; MessageError beyond 4 GiB.
+/// Writes one frame: a 4-byte length, then the body; together in one write where the kernel takes it, so that a small
+/// message costs one system call. Throws std::system_error; MessageError beyond 4 GiB.
 void send_message(int fd, std::string_view body);
 
-/// Reads one frame; none at end-of-file between frames. Throws MessageError for a length beyond `limit` (before allocating)
-/// and for an end of file inside a frame, std::system_error for the rest.
+/// Reads one frame; none at end-of-file between frames. Throws MessageError for a length beyond `limit` and for an end
+/// of file inside a frame, std::system_error for the rest. Allocates at most 256 KiB or 4 times what has arrived.
 std::optional<std::string> receive_message(int fd, std::size_t limit = kMessageLimit);
 
 }  // namespace lab
