@@ -9,9 +9,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <cstring>
+#include <system_error>
 #include <thread>
 
 #include "common/os/futex.hpp"
@@ -26,50 +29,60 @@ std::int64_t now_ns(clockid_t clock) {
   return t.tv_sec * std::int64_t{1'000'000'000} + t.tv_nsec;
 }
 
-// All meet here: the last to arrive opens it for everybody.
-class Gate {
+// What a worker waiting at the barrier meets when another has failed: nothing to report of its own.
+struct Broken : std::exception {};
+
+// All workers meet here, again and again; the last to arrive lets the others go on. Who fails breaks it, lest they wait
+// for him. No deadline: whoever started the workers watches it.
+class Barrier {
  public:
-  // Calls `idle` while it waits for the others (spinning teams), or sleeps. Throws once the deadline has passed.
-  void pass(int size, bool spin, Deadline deadline, const std::function<void()>& idle = {}) {
-    if (arrived_.fetch_add(1) + 1 == static_cast<std::uint32_t>(size)) {
-      open_.store(1);
-      futex_wake(open_);
+  // Calls `idle` while it waits for the others (spinning teams), or sleeps.
+  void pass(int size, bool spin, const std::function<void()>& idle = {}) {
+    const std::uint32_t turn = turn_.load();
+    if (turn != kBroken && arrived_.fetch_add(1) + 1 == static_cast<std::uint32_t>(size)) {
+      arrived_.store(0);
+      turn_.store(turn + 1);
+      futex_wake(turn_);
       return;
     }
-    while (open_.load() == 0) {
-      if (Clock::now() > deadline) throw WorkerError("the other workers did not arrive before the deadline");
+    for (std::uint32_t now; (now = turn_.load()) == turn || now == kBroken;) {
+      if (now == kBroken) throw Broken();
       if (!spin) {
-        futex_wait(open_, 0, deadline);
+        futex_wait(turn_, turn, Deadline::max());
       } else if (idle) {
         idle();
       }
     }
   }
+  // Called by a worker that will not arrive, or for one that never started: so no last arrival can overwrite it.
+  void break_up() {
+    turn_.store(kBroken);
+    futex_wake(turn_);
+  }
+  bool broken() const { return turn_.load() == kBroken; }
 
  private:
-  FutexWord arrived_{0}, open_{0};
+  static constexpr std::uint32_t kBroken = UINT32_MAX;
+  FutexWord arrived_{0}, turn_{0};
 };
 
 struct Slot {
   Report report;
+  bool finished;    // false for a worker that left by exit() in the middle of its work, however good its status
   char error[200];  // the sentence of what the work threw, cut to fit
 };
 
-struct Stage {
-  Gate start, ready, work, end;
-};
-
-void work_in(const Team& team, int worker, Stage& stage, Slot& slot, Deadline deadline,
-             std::function<std::uint64_t(int)> work) {
+// Returns whether the worker finished.
+bool work_in(const Team& team, int worker, Barrier& barrier, Slot& slot, std::function<std::uint64_t(int)> work) {
   try {
     if (team.prepare) team.prepare(worker);
     Report& report = slot.report;
-    stage.start.pass(team.size, false, deadline);
+    barrier.pass(team.size, false);  // all have started
     if (team.frame) report.before = team.frame(true);
-    stage.ready.pass(team.size, team.spin, deadline, [&] {
+    barrier.pass(team.size, team.spin, [&] {
       if (team.frame) report.before = team.frame(false);
     });
-    stage.work.pass(team.size, team.spin, deadline);  // nothing to do while waiting: all start within a microsecond
+    barrier.pass(team.size, team.spin);  // nothing to do while waiting: all start within a microsecond
 
     rusage usage{};
     ::getrusage(RUSAGE_THREAD, &usage);
@@ -85,11 +98,21 @@ void work_in(const Team& team, int worker, Stage& stage, Slot& slot, Deadline de
     report.involuntary_switches = usage.ru_nivcsw - switches;
 
     if (team.frame) report.after = team.frame(false);
-    if (team.spin) stage.end.pass(team.size, true, deadline);
+    if (team.spin) barrier.pass(team.size, true);
+    slot.finished = true;
+  } catch (const Broken&) {
   } catch (const std::exception& error) {
     std::snprintf(slot.error, sizeof slot.error, "%s", *error.what() ? error.what() : "unnamed error");
-    throw;
   }
+  return slot.finished;
+}
+
+pid_t wait_for_child(pid_t pid, int& status) {
+  pid_t ended = 0;
+  do {
+    ended = ::waitpid(pid, &status, 0);
+  } while (ended < 0 && errno == EINTR);
+  return ended;
 }
 
 // Kills what still runs and reaps it, whatever path leaves the scope.
@@ -100,24 +123,22 @@ struct Children {
     for (const pid_t pid : pids) {
       if (pid > 0) ::kill(pid, SIGKILL);
     }
+    int ignored = 0;
     for (const pid_t pid : pids) {
-      if (pid > 0) ::waitpid(pid, nullptr, 0);
+      if (pid > 0) wait_for_child(pid, ignored);
     }
   }
 };
 
-void run_processes(const Team& team, Stage& stage, const SharedArray<Slot>& slots, Deadline deadline,
+void run_processes(const Team& team, Barrier& barrier, const SharedArray<Slot>& slots, Deadline deadline,
                    const std::function<std::uint64_t(int)>& work) {
   Children children;
   for (int worker = 0; worker < team.size; ++worker) {
     const pid_t pid = fork_child();
     if (pid == 0) {
       leave([&] {
-        try {
-          work_in(team, worker, stage, slots[worker], deadline, work);
-        } catch (const std::exception&) {
+        if (!work_in(team, worker, barrier, slots[worker], work))
           ::_exit(1);  // the parent says why: the slot holds the sentence
-        }
       });
     }
     children.pids.push_back(pid);
@@ -128,7 +149,9 @@ void run_processes(const Team& team, Stage& stage, const SharedArray<Slot>& slot
   for (const Descriptor& handle : children.handles) polls.push_back({handle.get(), POLLIN, 0});
   for (int running = team.size; running > 0;) {
     const auto left = deadline - Clock::now();
-    const int ready = left <= left.zero() ? 0 : ::poll(polls.data(), polls.size(), static_cast<int>(left / std::chrono::milliseconds(1)) + 1);
+    const int ready = left <= left.zero() ? 0
+                                          : ::poll(polls.data(), polls.size(),
+                                                   static_cast<int>(left / std::chrono::milliseconds(1)) + 1);
     if (ready < 0 && errno != EINTR) throw_errno("cannot wait for the workers");
     if (ready == 0) throw WorkerError(fmt::format("{} of {} workers missed the deadline", running, team.size));
     for (int worker = 0; ready > 0 && worker < team.size; ++worker) {
@@ -136,9 +159,9 @@ void run_processes(const Team& team, Stage& stage, const SharedArray<Slot>& slot
       polls[worker].fd = -1;  // poll skips it from now on
       const pid_t pid = std::exchange(children.pids[worker], 0);
       int status = 0;
-      ::waitpid(pid, &status, 0);
+      if (wait_for_child(pid, status) < 0) throw_errno("cannot learn how a worker ended");  // SIGCHLD ignored, perhaps
       --running;
-      if (status == 0) continue;
+      if (status == 0 && slots[worker].finished) continue;
       const char* said = slots[worker].error;
       throw WorkerError(*said ? fmt::format("worker {} (pid {}): {}", worker, pid, said)
                               : fmt::format("worker {} (pid {}) ended with {}", worker, pid, describe_status(status)));
@@ -146,32 +169,41 @@ void run_processes(const Team& team, Stage& stage, const SharedArray<Slot>& slot
   }
 }
 
-void run_threads(const Team& team, Stage& stage, const SharedArray<Slot>& slots, Deadline deadline,
+void run_threads(const Team& team, Barrier& barrier, const SharedArray<Slot>& slots, Deadline deadline,
                  const std::function<std::uint64_t(int)>& work) {
-  FutexWord finished{0};
+  FutexWord ended{0};
   std::vector<std::jthread> threads;
-  for (int worker = 0; worker < team.size; ++worker) {
-    threads.emplace_back([&, worker] {
-      try {
-        work_in(team, worker, stage, slots[worker], deadline, work);
-      } catch (const std::exception&) {
-      }  // its sentence is in the slot
-      finished.fetch_add(1);
-      futex_wake(finished);
-    });
+  try {
+    for (int worker = 0; worker < team.size; ++worker) {
+      threads.emplace_back([&, worker] {
+        if (!work_in(team, worker, barrier, slots[worker], work)) barrier.break_up();
+        ended.fetch_add(1);
+        futex_wake(ended);
+      });
+    }
+  } catch (const std::system_error& error) {
+    barrier.break_up();  // lets those that did start end, and be joined
+    throw std::system_error(error.code(), "cannot start a worker thread");
   }
-  for (std::uint32_t done; (done = finished.load()) < static_cast<std::uint32_t>(team.size);) {
+  const auto first_error = [&] {
+    for (int worker = 0; worker < team.size; ++worker) {
+      if (*slots[worker].error) return fmt::format("worker {}: {}", worker, slots[worker].error);
+    }
+    return std::string();
+  };
+  for (std::uint32_t done; (done = ended.load()) < static_cast<std::uint32_t>(team.size);) {
+    // Whoever waits for the one that failed outside the barrier, in its own work, is not going to end.
+    if (barrier.broken()) deadline = std::min(deadline, Clock::now() + std::chrono::seconds(2));
     if (Clock::now() > deadline) {
-      std::fprintf(stderr, "%u of %d worker threads missed the deadline; a thread cannot be killed, so the program ends\n",
-                   team.size - done, team.size);
+      fmt::print(stderr,
+                 "{} of {} worker threads missed the deadline; a thread cannot be killed, so the program ends. {}\n",
+                 team.size - done, team.size, first_error());
       ::_exit(1);
     }
-    futex_wait(finished, done, deadline);
+    futex_wait(ended, done, deadline);
   }
   threads.clear();
-  for (int worker = 0; worker < team.size; ++worker) {
-    if (*slots[worker].error) throw WorkerError(fmt::format("worker {}: {}", worker, slots[worker].error));
-  }
+  if (const std::string error = first_error(); !error.empty()) throw WorkerError(error);
 }
 
 }  // namespace
@@ -195,7 +227,7 @@ pid_t fork_child() {
   return pid;
 }
 
-void leave(const std::function<void()>& body) {
+void leave(const std::function<void()>& body) noexcept {
   int status = 0;
   try {
     body();
@@ -209,10 +241,10 @@ void leave(const std::function<void()>& body) {
 
 std::vector<Report> run_team(const Team& team, const std::function<std::uint64_t(int)>& work) {
   if (team.size < 1) throw std::invalid_argument("a team needs at least one worker");
-  const Shared<Stage> stage;
+  const Shared<Barrier> barrier;
   const SharedArray<Slot> slots(static_cast<std::size_t>(team.size));
   const Deadline deadline = Clock::now() + team.deadline;
-  (team.vehicle == Vehicle::processes ? run_processes : run_threads)(team, *stage, slots, deadline, work);
+  (team.vehicle == Vehicle::processes ? run_processes : run_threads)(team, *barrier, slots, deadline, work);
   std::vector<Report> reports;
   for (const Slot& slot : slots) reports.push_back(slot.report);
   return reports;

@@ -1,6 +1,8 @@
-// A team of workers, as processes or as threads behind one interface: placed, started together at a gate in shared memory,
-// each with its own account of the time it took, none outliving its deadline or its parent.
+// A team of workers, as processes or as threads behind one interface: placed, started together at a gate in shared
+// memory, each with its own account of the time it took, none outliving its deadline or its parent.
 #pragma once
+
+#include <sys/types.h>
 
 #include <chrono>
 #include <cstdint>
@@ -8,8 +10,6 @@
 #include <stdexcept>
 #include <string>
 #include <vector>
-
-#include <sys/types.h>
 
 namespace lab {
 
@@ -32,11 +32,12 @@ struct Team {
   std::chrono::nanoseconds deadline = std::chrono::seconds(60);
   /// Runs first in each worker: binds it to its CPU. May be empty.
   std::function<void(int worker)> prepare;
-  /// Runs in each worker right before and right after the work; its value goes into the report. May be empty. The first call
-  /// is `patient`: it may wait until the CPU is fit to be measured; a spinning team calls it again until all are ready.
+  /// Runs in each worker right before and right after the work; its value goes into the report. May be empty. The first
+  /// call is `patient`: it may wait until the CPU is fit to be measured; a spinning team calls it again until all are
+  /// ready.
   std::function<double(bool patient)> frame;
-  /// True: a worker spins at the gates and keeps its CPU busy until all are done, so that nobody's work is measured beside an
-  /// idle CPU. Only for teams that have a CPU each.
+  /// True: a worker spins at the gates and keeps its CPU busy until all are done, so that nobody's work is measured
+  /// beside an idle CPU. Only for teams that have a CPU each.
   bool spin = false;
 };
 
@@ -45,19 +46,22 @@ struct WorkerError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// Runs `work(worker)` once in each of the team's workers, 0 <= worker < size, and returns their reports in that order. Each
-/// worker has its own copy of `work`. Processes are forked from the calling thread, which must be the process's only one.
-/// When a worker dies, throws or misses the deadline the others are killed and reaped, and WorkerError is thrown; a team of
-/// threads that misses its deadline ends the program with status 1, for threads cannot be killed.
+/// Runs `work(worker)` once in each of the team's workers, 0 <= worker < size, and returns their reports in that order.
+/// Each worker has its own copy of `work`. Processes are forked from the calling thread, which must be the process's
+/// only one. When a worker dies, exits, throws or misses the deadline the others are killed and reaped, and WorkerError
+/// is thrown. Threads cannot be killed: when one throws, the others leave at the next gate, and those that miss the
+/// deadline, or are still at work 2 s after another threw, end the program with status 1. std::system_error when no
+/// worker can be started.
 std::vector<Report> run_team(const Team& team, const std::function<std::uint64_t(int worker)>& work);
 
-/// Forks a child that dies with the calling thread, with the default disposition for the signals a lab handles. Returns its
-/// pid in the parent and 0 in the child. The child must end by leave(). Flushes stdio first. Throws std::system_error.
+/// Forks a child that dies with the calling thread, with the default disposition for the signals a lab handles. Returns
+/// its pid in the parent and 0 in the child. The child must end by leave(). Flushes stdio first. Throws
+/// std::system_error.
 pid_t fork_child();
 
-/// Runs body in a forked child and ends it by _exit: 0 when body returns, 1 when it throws (its sentence goes to stderr).
-/// The only way a child of ours ends: no exit handler of the parent runs twice, no buffer is flushed twice.
-[[noreturn]] void leave(const std::function<void()>& body);
+/// Runs body in a forked child and ends it by _exit: 0 when body returns, 1 when it throws (its sentence goes to
+/// stderr). The only way a child of ours ends: no exit handler of the parent runs twice, no buffer is flushed twice.
+[[noreturn]] void leave(const std::function<void()>& body) noexcept;
 
 /// "signal 9 (Killed)" or "status 3" for what waitpid reported.
 std::string describe_status(int status);
