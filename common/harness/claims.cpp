@@ -20,7 +20,8 @@ double read(const Measurement& m, const Value& value) {
 }
 
 const Measurement* find(std::span<const Measurement> all, const std::string& variant, int round) {
-  const auto found = std::find_if(all.begin(), all.end(), [&](const Measurement& m) { return m.round == round && m.variant == variant; });
+  const auto found = std::find_if(all.begin(), all.end(),
+                                  [&](const Measurement& m) { return m.round == round && m.variant == variant; });
   return found == all.end() ? nullptr : &*found;
 }
 
@@ -33,7 +34,7 @@ int last_round(std::span<const Measurement> all) {
 // The point's number in each round in which all its inputs are valid, and why the others do not count.
 struct Series {
   std::vector<double> numbers;
-  int rounds = 0;  // in which all inputs were measured
+  int rounds = 0;           // in which all inputs were measured
   std::string why_invalid;  // of the last invalid one
 };
 Series series(const Point& point, std::span<const Measurement> all) {
@@ -67,11 +68,12 @@ Place place_of(const Interval& interval, const Point& point) {
   return Place::across;
 }
 
-// How far the estimate is towards (below 0) or beyond (above 0) the nearer edge of its band, in halves of the band or, where
-// one side is open, in that edge: the larger, the worse.
+// How far the estimate is towards (below 0) or beyond (above 0) the nearer edge of its band, in halves of the band or,
+// where one side is open, in that edge: the larger, the worse.
 double strain(double estimate, const Point& point) {
   const bool closed = std::isfinite(point.low) && std::isfinite(point.high);
-  const double unit = closed ? (point.high - point.low) / 2 : std::abs(std::isfinite(point.low) ? point.low : point.high);
+  const double unit =
+      closed ? (point.high - point.low) / 2 : std::abs(std::isfinite(point.low) ? point.low : point.high);
   const double beyond = std::max(point.low - estimate, estimate - point.high);
   return std::clamp(beyond / std::max(unit, 1e-300), -9e8, 9e8);
 }
@@ -129,8 +131,11 @@ int valid_rounds(const Measure& measure, std::span<const Measurement> all) {
 }
 
 ClaimResult judge(const Claim& claim, std::span<const Measurement> all, const std::optional<std::string>& untimeable) {
-  ClaimResult result{.id = claim.id, .kind = claim.measure.kind, .text = claim.text,
-                     .source = claim.book ? claim.book->source : "", .reason = claim.because};
+  ClaimResult result{.id = claim.id,
+                     .kind = claim.measure.kind,
+                     .text = claim.text,
+                     .source = claim.book ? claim.book->source : "",
+                     .reason = claim.because};
   const auto answer = [&](const char* verdict, const std::string& reason) {
     result.verdict = verdict;
     result.reason = reason;
@@ -139,7 +144,9 @@ ClaimResult judge(const Claim& claim, std::span<const Measurement> all, const st
   if (!claim.needs.empty()) return answer("needs", "needs " + claim.needs);
   if (claim.measure.kind == "fact") {
     const Seen seen = claim.measure.look();
-    return answer(!seen.known ? "can't tell" : seen.holds ? "held" : "not held",
+    return answer(!seen.known  ? "can't tell"
+                  : seen.holds ? "held"
+                               : "not held",
                   claim.because.empty() || !seen.holds ? seen.what : seen.what + " · " + claim.because);
   }
   if (claim.measure.points.empty()) return answer("needs", "needs more points than this machine has");
@@ -178,15 +185,23 @@ ClaimResult judge(const Claim& claim, std::span<const Measurement> all, const st
       result.band_high = finite(point.high);
     }
   }
-  const std::string at = which.empty() ? "" : claim.measure.points.size() == 1 ? which : fmt::format("shown: {}, the tightest of {} points", which, claim.measure.points.size());
-  const auto join = [](const std::string& a, const std::string& b) { return a.empty() ? b : b.empty() ? a : a + " · " + b; };
+  const std::string at = which.empty() ? ""
+                         : claim.measure.points.size() == 1
+                             ? which
+                             : fmt::format("shown: {}, the tightest of {} points", which, claim.measure.points.size());
+  const auto join = [](const std::string& a, const std::string& b) {
+    return a.empty() ? b : b.empty() ? a : a + " · " + b;
+  };
   if (untimeable) return answer("can't tell", "no timing counts: " + *untimeable);
   if (outside) return answer("not held", at);
   if (too_few) {
     std::string reason = fmt::format("{} of {} rounds valid", result.valid_rounds, result.rounds);
-    if (!why_invalid.empty()) reason += ": " + why_invalid;
-    else if (result.valid_rounds >= kLeastRounds) reason += fmt::format(", too few for {} points at once", claim.measure.points.size());
-    else reason += fmt::format(", and a verdict takes {}", kLeastRounds);
+    if (!why_invalid.empty())
+      reason += ": " + why_invalid;
+    else if (result.valid_rounds >= kLeastRounds)
+      reason += fmt::format(", too few for {} points at once", claim.measure.points.size());
+    else
+      reason += fmt::format(", and a verdict takes {}", kLeastRounds);
     return answer("can't tell", reason);
   }
   if (across) return answer("can't tell", join("the interval crosses the band's edge", at));

@@ -21,7 +21,8 @@ class Rounds {
     for (int r = 0; r < rounds; ++r) all_.push_back({.variant = name, .round = r, .seconds = seconds(r)});
     return *this;
   }
-  Rounds& invalid(const std::string& name, int from, int to, const std::string& why = "a worker was moved off its CPU") {
+  Rounds& invalid(const std::string& name, int from, int to,
+                  const std::string& why = "a worker was moved off its CPU") {
     for (Measurement& m : all_) {
       if (m.variant == name && m.round >= from && m.round < to) m.invalid = why;
     }
@@ -35,7 +36,8 @@ class Rounds {
     return *this;
   }
   ClaimResult judge(const lab::Measure& measure, const std::optional<std::string>& untimeable = {}) const {
-    return lab::judge({.id = "a.claim", .text = "so it is", .measure = measure, .because = "of this"}, all_, untimeable);
+    return lab::judge({.id = "a.claim", .text = "so it is", .measure = measure, .because = "of this"}, all_,
+                      untimeable);
   }
   const std::vector<Measurement>& all() const { return all_; }
 
@@ -52,7 +54,9 @@ auto flat(double seconds) {
   return [=](int) { return seconds; };
 }
 
-Rounds twice_as_slow(int rounds = 15) { return Rounds().variant("slow", rounds, around(2)).variant("fast", rounds, flat(1)); }
+Rounds twice_as_slow(int rounds = 15) {
+  return Rounds().variant("slow", rounds, around(2)).variant("fast", rounds, flat(1));
+}
 
 bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
@@ -77,7 +81,8 @@ TEST(Ratio, OutsideTheBandIsNotHeld) {
 }
 
 TEST(Ratio, AcrossAnEdgeCannotTell) {
-  for (const auto& point : {ratio("slow", "fast").at_most(2), ratio("slow", "fast").at_least(2), ratio("slow", "fast").within(2, 2)}) {
+  for (const auto& point :
+       {ratio("slow", "fast").at_most(2), ratio("slow", "fast").at_least(2), ratio("slow", "fast").within(2, 2)}) {
     const ClaimResult r = twice_as_slow().judge(point);
     EXPECT_EQ(r.verdict, "can't tell");
     EXPECT_EQ(r.reason, "the interval crosses the band's edge");
@@ -93,9 +98,14 @@ TEST(Ratio, OpenBandsHaveNoEdgeThere) {
 
 TEST(Ratio, DriftCommonToBothSidesCancels) {
   const auto drift = [](double seconds) {  // thrice as slow at the end, and a jump in the middle
-    return [=](int round) { return seconds * (1 + 2.0 * round / 14) * (round > 7 ? 2 : 1) * (seconds > 1 ? jitter(round) : 1); };
+    return [=](int round) {
+      return seconds * (1 + 2.0 * round / 14) * (round > 7 ? 2 : 1) * (seconds > 1 ? jitter(round) : 1);
+    };
   };
-  const ClaimResult r = Rounds().variant("slow", 15, drift(1.1)).variant("fast", 15, drift(1)).judge(ratio("slow", "fast").within(1.05, 1.15));
+  const ClaimResult r = Rounds()
+                            .variant("slow", 15, drift(1.1))
+                            .variant("fast", 15, drift(1))
+                            .judge(ratio("slow", "fast").within(1.05, 1.15));
   EXPECT_EQ(r.verdict, "held");
   EXPECT_LT(r.high.value() - r.low.value(), 0.04);
 }
@@ -146,7 +156,8 @@ TEST(Ratio, OfTiesIsExact) {
 }
 
 TEST(Ratio, RoundsOfOneSideAloneAreNoRounds) {
-  const ClaimResult r = Rounds().variant("slow", 40, around(2)).variant("fast", 15, flat(1)).judge(ratio("slow", "fast").at_most(3));
+  const ClaimResult r =
+      Rounds().variant("slow", 40, around(2)).variant("fast", 15, flat(1)).judge(ratio("slow", "fast").at_most(3));
   EXPECT_EQ(r.rounds, 15);
   EXPECT_EQ(r.valid_rounds, 15);
 }
@@ -187,7 +198,8 @@ TEST(Ratio, UnderASanitizerCannotTell) {
 
 TEST(Compute, TakesAnyFunctionOfOneRound) {
   const Rounds rounds = twice_as_slow().counter("slow", "items", flat(10));
-  const auto rate = lab::compute({lab::Value("slow", "items"), "slow", "fast"}, [](std::span<const double> x) { return x[0] / (x[1] - x[2]); });
+  const auto rate = lab::compute({lab::Value("slow", "items"), "slow", "fast"},
+                                 [](std::span<const double> x) { return x[0] / (x[1] - x[2]); });
   EXPECT_NEAR(rounds.judge(rate.within(9, 11)).estimate.value(), 10, 1e-9);
 }
 
@@ -200,7 +212,8 @@ struct FivePoints {
   static std::string name(int i) { return "a/workers:" + std::to_string(i); }
   lab::Measure model(double low = 0.9, double high = 1.1) const {
     std::vector<lab::Point> points;
-    for (int i = 0; i < 5; ++i) points.push_back(ratio(name(i), "b").within(low, high).labelled(std::to_string(i) + " workers"));
+    for (int i = 0; i < 5; ++i)
+      points.push_back(ratio(name(i), "b").within(low, high).labelled(std::to_string(i) + " workers"));
     return lab::model(points);
   }
   Rounds times;
@@ -252,7 +265,8 @@ TEST(Model, CannotTellWhenOnePointCannot) {
 }
 
 TEST(Model, ShowsThePointNearestItsEdge) {
-  const Rounds rounds = Rounds().variant("b", 15, flat(1)).variant("a/1", 15, around(1.2)).variant("a/2", 15, around(9));
+  const Rounds rounds =
+      Rounds().variant("b", 15, flat(1)).variant("a/1", 15, around(1.2)).variant("a/2", 15, around(9));
   const auto shown = [&](const lab::Point& first, const lab::Point& second) {
     return rounds.judge(lab::model({first.labelled("1"), second.labelled("2")})).estimate.value();
   };
@@ -282,12 +296,19 @@ TEST(Fact, IsWhatWasSeen) {
 TEST(Fact, AboutCorrectnessIsMarkedSo) {
   EXPECT_TRUE(lab::correctness([] { return lab::Seen{}; }).correctness);
   EXPECT_FALSE(lab::fact([] { return lab::Seen{}; }).correctness);
-  EXPECT_EQ(Rounds().judge(lab::correctness([] { return lab::Seen{false, "an update was lost"}; })).verdict, "not held");
+  EXPECT_EQ(Rounds()
+                .judge(lab::correctness([] {
+                  return lab::Seen{false, "an update was lost"};
+                }))
+                .verdict,
+            "not held");
 }
 
 TEST(Needs, IsNotLookedAt) {
   bool looked = false;
-  const Claim claim{.text = "so it is", .measure = lab::fact([&] { return looked = true, lab::Seen{}; }), .needs = "2 cores; one is allowed here"};
+  const Claim claim{.text = "so it is",
+                    .measure = lab::fact([&] { return looked = true, lab::Seen{}; }),
+                    .needs = "2 cores; one is allowed here"};
   const ClaimResult r = lab::judge(claim, {}, {});
   EXPECT_EQ(r.verdict, "needs");
   EXPECT_EQ(r.reason, "needs 2 cores; one is allowed here");
@@ -318,7 +339,10 @@ int differences_seen(double true_ratio, unsigned seed) {
   std::lognormal_distribution<double> noise(0, 0.03);
   int seen = 0;
   for (int run = 0; run < 100; ++run) {
-    const Rounds rounds = Rounds().variant("a", 15, [&](int) { return true_ratio * noise(random); }).variant("b", 15, [&](int) { return noise(random); });
+    const Rounds rounds =
+        Rounds().variant("a", 15, [&](int) { return true_ratio * noise(random); }).variant("b", 15, [&](int) {
+          return noise(random);
+        });
     seen += rounds.judge(ratio("a", "b").within(1, 1)).verdict == "not held";
   }
   return seen;

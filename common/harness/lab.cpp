@@ -102,8 +102,8 @@ fs::path record_path(const Options& options, const std::string& name) {
   fs::path path = options.out.empty() ? fs::path("results") / machine_id(machine()) : fs::path(options.out);
   if (path.extension() != ".json") path /= name + ".json";
   if (!options.benchmark_out.empty()) check_writable(options.benchmark_out, "choose another --benchmark_out");
-  check_writable(path, options.out.empty() ? "run it in a folder you may write to, or use --out FOLDER"
-                                           : "choose another --out");
+  check_writable(
+      path, options.out.empty() ? "run it in a folder you may write to, or use --out FOLDER" : "choose another --out");
   return path;
 }
 

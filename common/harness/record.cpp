@@ -30,7 +30,9 @@ std::optional<std::string> text(const ordered_json& value) {
 }
 
 // JSON counts with doubles too; a cast of 1e300 would be undefined.
-int whole(const ordered_json& value) { return static_cast<int>(value.get_ref<const ordered_json::number_integer_t&>()); }
+int whole(const ordered_json& value) {
+  return static_cast<int>(value.get_ref<const ordered_json::number_integer_t&>());
+}
 
 // The library writes NaN and Infinity as bare words, which are not JSON. The same words inside strings are left alone.
 ordered_json parse_measurements(const std::string& json) {
@@ -76,13 +78,15 @@ Record read_record(const std::filesystem::path& path) {
   Record record;
   try {
     // The depth is bounded: copying and writing JSON are recursive.
-    ordered_json json = ordered_json::parse(content.str(), [&](int depth, ordered_json::parse_event_t, const ordered_json&) {
-      if (depth > 20) throw std::runtime_error(path.string() + ": is no lab's record (nested too deeply)");
-      return true;
-    });
+    ordered_json json =
+        ordered_json::parse(content.str(), [&](int depth, ordered_json::parse_event_t, const ordered_json&) {
+          if (depth > 20) throw std::runtime_error(path.string() + ": is no lab's record (nested too deeply)");
+          return true;
+        });
     const ordered_json lab = json.at("lab");
     if (lab.at("schema") != 1) {
-      throw std::runtime_error(path.string() + ": is of schema " + lab.at("schema").dump() + "; this program reads schema 1");
+      throw std::runtime_error(path.string() + ": is of schema " + lab.at("schema").dump() +
+                               "; this program reads schema 1");
     }
     record.name = lab.at("name");
     record.title = lab.at("title");
@@ -90,11 +94,13 @@ Record read_record(const std::filesystem::path& path) {
     record.date = lab.at("date");
     for (const ordered_json& c : lab.at("claims")) {
       record.claims.push_back({c.at("id"), c.at("kind"), c.at("text"), c.at("source"), number(c.at("band").at(0)),
-                               number(c.at("band").at(1)), number(c.at("estimate")), number(c.at("low")), number(c.at("high")),
-                               whole(c.at("valid_rounds")), whole(c.at("rounds")), c.at("verdict"), c.at("reason")});
+                               number(c.at("band").at(1)), number(c.at("estimate")), number(c.at("low")),
+                               number(c.at("high")), whole(c.at("valid_rounds")), whole(c.at("rounds")),
+                               c.at("verdict"), c.at("reason")});
     }
     for (const ordered_json& f : lab.at("floors")) {
-      record.floors.push_back({f.at("mechanism"), f.at("floor"), number(f.at("ratio")), number(f.at("low")), number(f.at("high"))});
+      record.floors.push_back(
+          {f.at("mechanism"), f.at("floor"), number(f.at("ratio")), number(f.at("low")), number(f.at("high"))});
     }
     for (const auto& [key, value] : lab.at("environment").items()) record.environment.emplace_back(key, text(value));
     record.prediction = text(lab.at("prediction"));
@@ -108,7 +114,8 @@ Record read_record(const std::filesystem::path& path) {
 }
 
 std::string to_json(const Record& record) {
-  ordered_json json = record.benchmark_json.empty() ? ordered_json::object() : parse_measurements(record.benchmark_json);
+  ordered_json json =
+      record.benchmark_json.empty() ? ordered_json::object() : parse_measurements(record.benchmark_json);
   if (json.contains("context")) {  // results are shared: they name neither host nor folders
     json["context"].erase("host_name");
     json["context"].erase("executable");
@@ -129,20 +136,18 @@ std::string to_json(const Record& record) {
                       {"reason", c.reason}});
   }
   for (const FloorResult& f : record.floors) {
-    floors.push_back({{"mechanism", f.mechanism}, {"floor", f.floor}, {"ratio", or_null(f.ratio)}, {"low", or_null(f.low)}, {"high", or_null(f.high)}});
+    floors.push_back({{"mechanism", f.mechanism},
+                      {"floor", f.floor},
+                      {"ratio", or_null(f.ratio)},
+                      {"low", or_null(f.low)},
+                      {"high", or_null(f.high)}});
   }
   ordered_json environment = ordered_json::object(), tables = ordered_json::object();
   for (const auto& [key, value] : record.environment) environment[key] = or_null(value);
   for (const auto& [key, value] : record.tables) tables[key] = value;
-  json["lab"] = {{"schema", 1},
-                 {"name", record.name},
-                 {"title", record.title},
-                 {"size", record.size},
-                 {"date", record.date},
-                 {"claims", claims},
-                 {"floors", floors},
-                 {"environment", environment},
-                 {"prediction", or_null(record.prediction)},
+  json["lab"] = {{"schema", 1},         {"name", record.name},        {"title", record.title},
+                 {"size", record.size}, {"date", record.date},        {"claims", claims},
+                 {"floors", floors},    {"environment", environment}, {"prediction", or_null(record.prediction)},
                  {"tables", tables}};
   return json.dump(1, ' ', false, ordered_json::error_handler_t::replace) + "\n";
 }
@@ -151,7 +156,8 @@ void write_whole(const std::filesystem::path& path, const std::string& content) 
   const std::filesystem::path folder = path.has_parent_path() ? path.parent_path() : ".";
   std::filesystem::create_directories(folder);
   const std::string what = "cannot write " + path.string();
-  if (std::filesystem::exists(path) && !std::filesystem::is_regular_file(path)) {  // rename would replace even /dev/null
+  if (std::filesystem::exists(path) &&
+      !std::filesystem::is_regular_file(path)) {  // rename would replace even /dev/null
     throw std::system_error(std::make_error_code(std::errc::file_exists), what);
   }
   const Descriptor home(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));

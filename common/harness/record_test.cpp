@@ -27,7 +27,8 @@ using lab::testing::SmallDisk;
 
 lab::Record sample() {
   lab::Record r{.name = "02_gil", .title = "The interpreter lock", .size = "normal", .date = "2024-05-06T07:08:09Z"};
-  r.claims.push_back({"gil.no_speedup", "ratio", "two threads, no gain: \"1x\" · µ", "a book", 0.9, std::nullopt, 1.25, 1.0 / 3, 1.5, 14, 15, "can't tell", "because"});
+  r.claims.push_back({"gil.no_speedup", "ratio", "two threads, no gain: \"1x\" · µ", "a book", 0.9, std::nullopt, 1.25,
+                      1.0 / 3, 1.5, 14, 15, "can't tell", "because"});
   r.claims.push_back({"gil.lost", "fact", "no update is lost", "", {}, {}, {}, {}, {}, 0, 0, "held", ""});
   r.floors = {{"pipe", "write", 1.2, 1.1, 1.3}, {"queue", "pipe", {}, {}, {}}};
   r.environment = {{"cpu", "a CPU"}, {"quota", std::nullopt}};
@@ -44,7 +45,8 @@ lab::Record through_a_file(const std::string& text) {
   return lab::read_record(folder.path / "r.json");
 }
 
-// The sentence read_record says of that text; fails the test when it reads it, or says something that is no std::runtime_error.
+// The sentence read_record says of that text; fails the test when it reads it, or says something that is no
+// std::runtime_error.
 std::string refusal(const std::string& text) {
   try {
     through_a_file(text);
@@ -71,8 +73,10 @@ TEST(Record, ComesBackAsItWas) {
   ASSERT_EQ(after.claims.size(), 2u);
   for (std::size_t i = 0; i < 2; ++i) {
     const lab::ClaimResult &a = after.claims[i], &b = before.claims[i];
-    EXPECT_EQ(std::tie(a.id, a.kind, a.text, a.source, a.band_low, a.band_high, a.estimate, a.low, a.high, a.valid_rounds, a.rounds, a.verdict, a.reason),
-              std::tie(b.id, b.kind, b.text, b.source, b.band_low, b.band_high, b.estimate, b.low, b.high, b.valid_rounds, b.rounds, b.verdict, b.reason));
+    EXPECT_EQ(std::tie(a.id, a.kind, a.text, a.source, a.band_low, a.band_high, a.estimate, a.low, a.high,
+                       a.valid_rounds, a.rounds, a.verdict, a.reason),
+              std::tie(b.id, b.kind, b.text, b.source, b.band_low, b.band_high, b.estimate, b.low, b.high,
+                       b.valid_rounds, b.rounds, b.verdict, b.reason));
   }
   ASSERT_EQ(after.floors.size(), 2u);
   EXPECT_EQ(after.floors[0].mechanism, "pipe");
@@ -100,13 +104,15 @@ TEST(Record, HoldsNoNanOrInfinity) {
   lab::Record r = sample();
   r.claims[0].estimate = std::nan("");
   r.claims[0].high = HUGE_VAL;
-  r.benchmark_json = R"({"benchmarks": [{"a": NaN, "b": -Infinity, "c": Infinity,"d":-NaN, "label": "so: NaN, \": Infinity\", C:\\"}]})";
+  r.benchmark_json =
+      R"({"benchmarks": [{"a": NaN, "b": -Infinity, "c": Infinity,"d":-NaN, "label": "so: NaN, \": Infinity\", C:\\"}]})";
   const std::string json = to_json(r);
   EXPECT_TRUE(JsonReader::accepts(json)) << json;
   const lab::Record back = through_a_file(json);
   EXPECT_FALSE(back.claims[0].estimate);
   EXPECT_FALSE(back.claims[0].high);
-  EXPECT_EQ(back.benchmark_json, R"({"benchmarks":[{"a":null,"b":null,"c":null,"d":null,"label":"so: NaN, \": Infinity\", C:\\"}]})");
+  EXPECT_EQ(back.benchmark_json,
+            R"({"benchmarks":[{"a":null,"b":null,"c":null,"d":null,"label":"so: NaN, \": Infinity\", C:\\"}]})");
 }
 
 TEST(Record, StandsTextThatIsNotUtf8) {
@@ -121,14 +127,18 @@ TEST(Record, CutAnywhereIsRefused) {
 }
 
 TEST(Record, OfAnotherSchemaIsRefused) {
-  EXPECT_NE(refusal(replaced(to_json(sample()), "\"schema\": 1", "\"schema\": 2")).find("is of schema 2; this program reads schema 1"), std::string::npos);
+  EXPECT_NE(refusal(replaced(to_json(sample()), "\"schema\": 1", "\"schema\": 2"))
+                .find("is of schema 2; this program reads schema 1"),
+            std::string::npos);
   refusal(replaced(to_json(sample()), "\"schema\": 1", "\"schema\": \"1\""));
 }
 
 TEST(Record, WithoutAFieldIsRefused) {
   const std::string json = to_json(sample());
-  for (const char* field : {"lab", "schema", "name", "title", "size", "date", "claims", "id", "kind", "text", "source", "band", "estimate", "low", "high",
-                            "valid_rounds", "rounds", "verdict", "reason", "floors", "mechanism", "floor", "ratio", "environment", "prediction", "tables"}) {
+  for (const char* field :
+       {"lab",    "schema", "name",      "title",    "size",  "date",        "claims",       "id",     "kind",
+        "text",   "source", "band",      "estimate", "low",   "high",        "valid_rounds", "rounds", "verdict",
+        "reason", "floors", "mechanism", "floor",    "ratio", "environment", "prediction",   "tables"}) {
     // Within "lab": names occur in the measurements as well.
     const auto lab = json.find("\"lab\"");
     refusal(json.substr(0, lab) + replaced(json.substr(lab), fmt::format("\"{}\": ", field), "\"other\": "));
@@ -137,7 +147,9 @@ TEST(Record, WithoutAFieldIsRefused) {
 
 TEST(Record, OfHostileTypesIsRefused) {
   const std::string json = to_json(sample());
-  for (const char* text : {"", "null", "[]", "3", "\"lab\"", "{}", "{\"lab\": null}", "{\"lab\": []}", "{\"lab\": {\"schema\": 1}}", "\xff", "{} {}"}) refusal(text);
+  for (const char* text : {"", "null", "[]", "3", "\"lab\"", "{}", "{\"lab\": null}", "{\"lab\": []}",
+                           "{\"lab\": {\"schema\": 1}}", "\xff", "{} {}"})
+    refusal(text);
   refusal(replaced(json, "\"name\": \"02_gil\"", "\"name\": 7"));
   refusal(replaced(json, "\"name\": \"02_gil\"", "\"name\": null"));
   refusal(replaced(json, "\"valid_rounds\": 14", "\"valid_rounds\": \"14\""));
@@ -175,7 +187,8 @@ TEST(WriteWhole, SaysWhereItCannot) {
     lab::write_whole(folder.path / "r.json", "text");
     FAIL() << "replaced a folder";
   } catch (const std::system_error& error) {
-    EXPECT_NE(std::string(error.what()).find("cannot write " + (folder.path / "r.json").string()), std::string::npos) << error.what();
+    EXPECT_NE(std::string(error.what()).find("cannot write " + (folder.path / "r.json").string()), std::string::npos)
+        << error.what();
   }
   EXPECT_EQ(folder.names().size(), 2u);
   const auto pipe = folder.path / "pipe";  // as /dev/null, which root could replace
@@ -231,7 +244,8 @@ TEST(WriteWhole, LeavesAWholeFileWhenKilled) {
       const pid_t writer = lab::fork_child();
       if (writer == 0) {
         lab::leave([&] {
-          for (char letter = 'a';; letter = letter == 'a' ? 'b' : 'a') lab::write_whole(path, std::string(300'000, letter));
+          for (char letter = 'a';; letter = letter == 'a' ? 'b' : 'a')
+            lab::write_whole(path, std::string(300'000, letter));
         });
       }
       const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);

@@ -18,8 +18,9 @@ std::vector<double> one_to(int n) {
   return values;
 }
 
-// Counted, not computed: of the 2^n ways in which n values can lie below or above the median, those with fewer than k below.
-// Returns the largest k for which the k-th smallest and k-th largest value miss the median at most once in `one_in`; 0: none.
+// Counted, not computed: of the 2^n ways in which n values can lie below or above the median, those with fewer than k
+// below. Returns the largest k for which the k-th smallest and k-th largest value miss the median at most once in
+// `one_in`; 0: none.
 int order_statistic(int n, std::uint64_t one_in) {
   std::vector<std::uint64_t> ways{1};  // a row of Pascal's triangle
   for (int row = 1; row <= n; ++row) {

@@ -35,13 +35,15 @@ class Folder {
   /// Names of what is in it, hidden files too.
   std::vector<std::string> names() const {
     std::vector<std::string> found;
-    for (const auto& entry : std::filesystem::recursive_directory_iterator(path)) found.push_back(entry.path().lexically_relative(path));
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(path))
+      found.push_back(entry.path().lexically_relative(path));
     return found;
   }
   std::filesystem::path path;
 };
 
-/// A disk of so many bytes mounted on the folder, for this process and its children alone. Takes root; `mounted` says so.
+/// A disk of so many bytes mounted on the folder, for this process and its children alone. Takes root; `mounted` says
+/// so.
 class SmallDisk {
  public:
   SmallDisk(const std::filesystem::path& where, std::size_t bytes) : where_(where) {
@@ -71,7 +73,8 @@ class JsonReader {
  private:
   explicit JsonReader(std::string_view text) : rest_(text) {}
   void space() {
-    while (!rest_.empty() && std::string_view(" \t\r\n").find(rest_[0]) != std::string_view::npos) rest_.remove_prefix(1);
+    while (!rest_.empty() && std::string_view(" \t\r\n").find(rest_[0]) != std::string_view::npos)
+      rest_.remove_prefix(1);
   }
   bool take(std::string_view word) {
     if (!rest_.starts_with(word)) return false;
@@ -94,7 +97,9 @@ class JsonReader {
     if (!take("\"")) return false;
     while (!rest_.empty() && rest_[0] != '"') {
       if (static_cast<unsigned char>(rest_[0]) < ' ') return false;
-      if (rest_[0] == '\\' && (rest_.size() < 2 || std::string_view("\"\\/bfnrtu").find(rest_[1]) == std::string_view::npos)) return false;
+      if (rest_[0] == '\\' &&
+          (rest_.size() < 2 || std::string_view("\"\\/bfnrtu").find(rest_[1]) == std::string_view::npos))
+        return false;
       rest_.remove_prefix(rest_[0] == '\\' ? 2 : 1);
     }
     return take("\"");

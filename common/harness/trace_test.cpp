@@ -19,8 +19,10 @@ std::size_t count(const std::string& text, const std::string& part) {
 }
 
 TEST(JsonReader, IsStrict) {
-  for (const char* good : {"{}", "[]", " [1, -2.5e-3, \"a\\\"b\", {\"k\": null}] \n", "0", "true"}) EXPECT_TRUE(JsonReader::accepts(good)) << good;
-  for (const char* bad : {"", "{", "[1,]", "[,]", "{\"a\":1,}", "{a:1}", "NaN", "[Infinity]", "01", "1 2", "\"a", "\"\n\"", "[1 2]", "{\"a\" 1}"}) {
+  for (const char* good : {"{}", "[]", " [1, -2.5e-3, \"a\\\"b\", {\"k\": null}] \n", "0", "true"})
+    EXPECT_TRUE(JsonReader::accepts(good)) << good;
+  for (const char* bad : {"", "{", "[1,]", "[,]", "{\"a\":1,}", "{a:1}", "NaN", "[Infinity]", "01", "1 2", "\"a",
+                          "\"\n\"", "[1 2]", "{\"a\" 1}"}) {
     EXPECT_FALSE(JsonReader::accepts(bad)) << bad;
   }
 }
@@ -39,9 +41,12 @@ TEST(Trace, WritesCompleteEventsInMicrosecondsFromTheFirst) {
   const std::string json = trace.to_json();
   EXPECT_TRUE(JsonReader::accepts(json)) << json;
   EXPECT_EQ(json.rfind("{\"traceEvents\":[", 0), 0u);
-  EXPECT_NE(json.find(R"({"name":"thread_name","ph":"M","pid":1,"tid":0,"args":{"name":"main"}})"), std::string::npos) << json;
-  EXPECT_NE(json.find(R"({"name":"first","ph":"X","ts":0.000,"dur":1.000,"pid":1,"tid":0})"), std::string::npos) << json;
-  EXPECT_NE(json.find(R"({"name":"later","ph":"X","ts":1.500,"dur":1.500,"pid":1,"tid":1})"), std::string::npos) << json;
+  EXPECT_NE(json.find(R"({"name":"thread_name","ph":"M","pid":1,"tid":0,"args":{"name":"main"}})"), std::string::npos)
+      << json;
+  EXPECT_NE(json.find(R"({"name":"first","ph":"X","ts":0.000,"dur":1.000,"pid":1,"tid":0})"), std::string::npos)
+      << json;
+  EXPECT_NE(json.find(R"({"name":"later","ph":"X","ts":1.500,"dur":1.500,"pid":1,"tid":1})"), std::string::npos)
+      << json;
   EXPECT_NE(json.find("\"dropped\":0"), std::string::npos) << json;
 }
 
@@ -80,7 +85,8 @@ TEST(Trace, HasTheSpansOfForkedChildrenAndThreads) {
   std::thread(record, 4).join();
   const std::string json = trace.to_json();
   EXPECT_TRUE(JsonReader::accepts(json));
-  for (const char* track : {"\"tid\":1}", "\"tid\":2}", "\"tid\":3}", "\"tid\":4}"}) EXPECT_EQ(count(json, track), 1000u) << track;
+  for (const char* track : {"\"tid\":1}", "\"tid\":2}", "\"tid\":3}", "\"tid\":4}"})
+    EXPECT_EQ(count(json, track), 1000u) << track;
 }
 
 TEST(Monotonic, GoesForward) {

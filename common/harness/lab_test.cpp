@@ -1,0 +1,350 @@
+// Drives a small lab (test_lab.cpp) as a user does, by its command line; and as fate does, by signals.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <sstream>
+#include <thread>
+
+#include "common/harness/record.hpp"
+#include "common/harness/testing.hpp"
+#include "common/os/descriptor.hpp"
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using Words = std::vector<std::string>;
+using lab::testing::Folder;
+using lab::testing::JsonReader;
+using lab::testing::read_text;
+
+bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+std::size_t lines(const std::string& text) {
+  return static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n'));
+}
+
+// The living children of a process.
+std::vector<pid_t> children_of(pid_t pid) {
+  std::istringstream list(read_text("/proc/" + std::to_string(pid) + "/task/" + std::to_string(pid) + "/children"));
+  std::vector<pid_t> pids;
+  for (pid_t child; list >> child;) pids.push_back(child);
+  return pids;
+}
+
+class RunLab : public testing::Test {
+ protected:
+  // What the lab orphans becomes our child and is found.
+  void SetUp() override { ASSERT_EQ(::prctl(PR_SET_CHILD_SUBREAPER, 1), 0); }
+  void TearDown() override {
+    if (pid_ > 0) ::kill(-pid_, SIGKILL);
+    while (::waitpid(-1, nullptr, 0) > 0) continue;
+  }
+
+  // Starts the lab in `room_`, in a process group of its own; what it says goes to files elsewhere.
+  void start(const Words& words, const std::string& input = "") {
+    const auto [reader, writer] = lab::make_pipe();
+    ASSERT_EQ(::write(writer.get(), input.data(), input.size()), static_cast<ssize_t>(input.size()));
+    pid_ = ::fork();
+    if (pid_ == 0) {
+      ::setpgid(0, 0);
+      std::vector<char*> argv{const_cast<char*>(TEST_LAB)};
+      for (const std::string& word : words) argv.push_back(const_cast<char*>(word.c_str()));
+      argv.push_back(nullptr);
+      ::dup2(reader.get(), STDIN_FILENO);
+      ::dup2(::open((said_.path / "out").c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600), STDOUT_FILENO);
+      ::dup2(::open((said_.path / "err").c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600), STDERR_FILENO);
+      if (::chdir(room_.path.c_str()) == 0) ::execv(TEST_LAB, argv.data());
+      ::_exit(99);
+    }
+    ::setpgid(pid_, pid_);  // both sides do it: whoever is first
+  }
+
+  // The exit status as a shell says it: 128 + signal for death by signal; -1 after a minute. Then nobody may be left.
+  int finish() {
+    const lab::Descriptor handle(static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0)));
+    if (!lab::wait_for(handle.get(), POLLIN, Clock::now() + std::chrono::minutes(1))) {
+      ADD_FAILURE() << "the lab does not end";
+      ::kill(-pid_, SIGKILL);
+    }
+    int status = 0;
+    EXPECT_EQ(::waitpid(pid_, &status, 0), pid_);
+    pid_ = -1;
+    const auto deadline = Clock::now() + std::chrono::seconds(1);
+    pid_t orphan = 0;
+    while ((orphan = ::waitpid(-1, nullptr, WNOHANG)) >= 0 && Clock::now() < deadline)
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    EXPECT_EQ(orphan, -1) << "a process outlived the lab";
+    out_ = read_text(said_.path / "out");
+    err_ = read_text(said_.path / "err");
+    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+  }
+
+  int run(const Words& words, const std::string& input = "") {
+    start(words, input);
+    return finish();
+  }
+
+  // Every file in the room is a whole record or timeline.
+  void expect_whole_files() {
+    for (const std::string& name : room_.names()) {
+      if (std::filesystem::is_directory(room_.path / name)) continue;
+      const std::string text = read_text(room_.path / name);
+      EXPECT_TRUE(JsonReader::accepts(text) && text.ends_with("}\n")) << name;
+    }
+  }
+
+  lab::Record record() const { return lab::read_record(room_.path / "test_lab.json"); }
+
+  Folder room_, said_;
+  std::string out_, err_;
+  pid_t pid_ = -1;
+};
+
+const Words kQuick{"--quick", "--out", "."};
+Words quick(const Words& more) {
+  Words words = kQuick;
+  words.insert(words.end(), more.begin(), more.end());
+  return words;
+}
+
+TEST_F(RunLab, RefusesBadOptionsWithASentence) {
+  const struct {
+    Words words;
+    const char* named;
+  } bad[] = {{{"--workers", "0"}, "--workers '0'"},
+             {{"--workers", "-1"}, "--workers"},
+             {{"--workers", "abc"}, "'abc'"},
+             {{"--workers", "1,,2"}, "'1,,2'"},
+             {{"--workers", "1,2,"}, "'1,2,'"},
+             {{"--workers", "100000"}, "100000"},
+             {{"--workers", ""}, "--workers"},
+             {{"--workers"}, "--workers"},
+             {{"--rounds", "0"}, "--rounds"},
+             {{"--rounds", "-3"}, "--rounds"},
+             {{"--rounds", "x"}, "--rounds"},
+             {{"--rounds"}, "--rounds"},
+             {{"--seed", "x"}, "--seed"},
+             {{"--out", "/proc/x"}, "/proc/x"},
+             {{"--out", "/sys/x"}, "/sys/x"},
+             {{"--out", "/sys"}, "/sys"},
+             {{"--out", "/proc/x.json"}, "/proc"},
+             {{"--out", "/dev/null"}, "/dev/null"},
+             {{"--out"}, "--out"},
+             {{"--no-such"}, "--no-such"},
+             {{"positional"}, "positional"},
+             {{"--mishap", "fire"}, "fire"},
+             {{"--quick", "--full"}, "--full"},
+             {{"--benchmark_filter=nothing_like_it"}, "nothing_like_it"},
+             {{"--benchmark_filter=(plain"}, "(plain"},
+             {{"--benchmark_repetitions=3"}, "--benchmark_repetitions=3"},
+             {{"--benchmark_min_time=1"}, "--benchmark_min_time=1"},
+             {{"--benchmark_enable_random_interleaving=true"}, "--benchmark_enable_random_interleaving=true"},
+             {{"--benchmark_no_such=1"}, "--benchmark_no_such=1"},
+             {{"--benchmark_format=xml"}, "--benchmark_format=xml"},
+             {{"--benchmark_out_format=xml"}, "--benchmark_out_format=xml"},
+             {{"--benchmark_out=/proc/x"}, "/proc/x"}};
+  for (const auto& [words, named] : bad) {
+    EXPECT_EQ(run(words), 2) << named << "\n" << err_;
+    EXPECT_TRUE(contains(err_, named)) << named << "\n" << err_;
+    EXPECT_EQ(lines(err_), 2u) << err_;  // the sentence, and where the options are listed
+    EXPECT_EQ(out_, "");
+    EXPECT_TRUE(room_.names().empty()) << named;
+  }
+}
+
+TEST_F(RunLab, RefusesToReplaceWhatIsNoFile) {
+  ASSERT_EQ(::mkfifo((room_.path / "pipe").c_str(), 0600), 0);
+  EXPECT_EQ(run(quick({"--benchmark_out=pipe"})), 2) << err_;
+  EXPECT_TRUE(std::filesystem::is_fifo(room_.path / "pipe"));
+  std::filesystem::create_directory(room_.path / "test_lab.json");
+  EXPECT_EQ(run(kQuick), 2) << err_;
+  EXPECT_TRUE(contains(err_, "test_lab.json")) << err_;
+  EXPECT_EQ(out_, "");
+}
+
+TEST_F(RunLab, RefusesAFullOrReadOnlyDiskBeforeItMeasures) {
+  const lab::testing::SmallDisk disk(room_.path, 1 << 20);
+  if (!disk.mounted) GTEST_SKIP() << "takes root";
+  EXPECT_EQ(run({"--quick", "--out", room_.path}), 2);
+  EXPECT_TRUE(contains(err_, "No space left on device")) << err_;
+  ASSERT_TRUE(disk.make_read_only());
+  EXPECT_EQ(run({"--quick", "--out", room_.path}), 2);
+  EXPECT_TRUE(contains(err_, "Read-only file system")) << err_;
+  EXPECT_TRUE(room_.names().empty());
+}
+
+TEST_F(RunLab, AnswersWithoutMeasuring) {
+  EXPECT_EQ(run({"--help"}), 0);
+  EXPECT_TRUE(contains(out_, "--mishap") && contains(out_, "--quick")) << out_;
+  EXPECT_EQ(run({"--version"}), 0);
+  EXPECT_EQ(lines(out_), 1u);
+  EXPECT_EQ(run({"--claims"}), 0);
+  EXPECT_TRUE(contains(out_, "test.tenth") && contains(out_, "1.05 to 1.15") && contains(out_, "needs a moon")) << out_;
+  EXPECT_EQ(run({"--benchmark_list_tests"}), 0);
+  EXPECT_EQ(out_, "plain\ntenth_more\npair\n");
+  EXPECT_EQ(run({"--benchmark_list_tests=true", "--benchmark_filter=-pair|plain"}), 0);
+  EXPECT_EQ(out_, "tenth_more\n");
+  EXPECT_TRUE(room_.names().empty());
+}
+
+TEST_F(RunLab, WritesARecordAndSaysItsVerdicts) {
+  ASSERT_EQ(run(kQuick), 0) << err_;
+  for (const char* part : {"hello", "A tenth more", "can't tell", "3 rounds", "held       A fact",
+                           "not testable here: needs a moon", "floor", "pair"}) {
+    EXPECT_TRUE(contains(out_, part)) << part << "\n" << out_;
+  }
+  EXPECT_TRUE(contains(err_, "Is a tenth more a tenth slower?") && contains(err_, "test_lab.json")) << err_;
+  EXPECT_FALSE(contains(err_, "\r")) << "a moving line, and no terminal";
+  const lab::Record r = record();
+  EXPECT_EQ(r.name, "test_lab");
+  EXPECT_EQ(r.title, "A lab for tests");
+  EXPECT_EQ(r.size, "quick");
+  EXPECT_FALSE(r.prediction);
+  ASSERT_EQ(r.claims.size(), 4u);
+  EXPECT_EQ(r.claims[0].rounds, 3);
+  EXPECT_EQ(r.claims[0].verdict, "can't tell");
+  EXPECT_EQ(r.claims[1].verdict, "held");
+  EXPECT_EQ(r.claims[2].verdict, "held");
+  EXPECT_EQ(r.claims[3].verdict, "needs");
+  EXPECT_EQ(r.floors.size(), 1u);
+  EXPECT_EQ(r.tables.at(0).second, "hello");
+  for (const char* part :
+       {R"("name":"pair")", R"("run_name":"tenth_more")", R"("repetition_index":2)", R"("repetitions":3)",
+        R"("workers":2.0)", R"("answer":42.0)", R"("time_unit":"ns")", R"("valid":)", R"("speed":)", R"("on_cpu":)"}) {
+    EXPECT_TRUE(contains(r.benchmark_json, part)) << part;
+  }
+  EXPECT_TRUE(contains(read_text(room_.path / "test_lab.trace.json"), "\"holds\""));
+  expect_whole_files();
+  EXPECT_EQ(room_.names().size(), 2u);
+}
+
+TEST_F(RunLab, PrintsJsonOrCsvAndNothingElse) {
+  ASSERT_EQ(run(quick({"--benchmark_format=json", "--no-trace"})), 0);
+  EXPECT_TRUE(JsonReader::accepts(out_)) << out_;
+  EXPECT_EQ(out_, read_text(room_.path / "test_lab.json"));
+  EXPECT_EQ(room_.names().size(), 1u);
+
+  ASSERT_EQ(run(quick({"--benchmark_format=csv", "--benchmark_out=copy.json", "--benchmark_filter=plain|tenth"})), 0);
+  EXPECT_EQ(lines(out_), 1u + 2 * 3);
+  std::istringstream rows(out_);
+  std::size_t columns = 0;
+  for (std::string row; std::getline(rows, row);) {
+    bool quoted = false;
+    std::size_t commas = 0;
+    for (const char c : row) {
+      if (c == '"') quoted = !quoted;
+      commas += !quoted && c == ',';
+    }
+    if (columns == 0) columns = commas;
+    EXPECT_EQ(commas, columns) << row;
+    EXPECT_FALSE(quoted) << row;
+  }
+  EXPECT_GT(columns, 8u);
+  EXPECT_EQ(read_text(room_.path / "copy.json"), read_text(room_.path / "test_lab.json"));
+
+  ASSERT_EQ(run(quick({"--benchmark_out=copy.csv", "--benchmark_out_format=csv"})), 0);
+  EXPECT_TRUE(read_text(room_.path / "copy.csv").starts_with("name,iterations,"));
+}
+
+TEST_F(RunLab, StoresAPredictionFromAPipe) {
+  ASSERT_EQ(run(quick({"--predict"}), "ten percent\n"), 0);
+  EXPECT_EQ(record().prediction, "ten percent");
+  EXPECT_TRUE(contains(err_, "how much slower?")) << err_;
+  EXPECT_TRUE(contains(out_, "ten percent")) << out_;
+  ASSERT_EQ(run(quick({"--predict"}), "\n"), 0);
+  EXPECT_FALSE(record().prediction);
+  ASSERT_EQ(run(quick({"--no-predict"}), "unasked\n"), 0);
+  EXPECT_FALSE(record().prediction);
+  EXPECT_FALSE(contains(err_, "how much slower?")) << err_;
+}
+
+TEST_F(RunLab, KeepsALargerRunsRecordUnlessToldWhereToWrite) {
+  ASSERT_EQ(run({"--rounds", "1"}), 0) << err_;
+  const auto files = room_.names();
+  const auto file = std::find_if(files.begin(), files.end(),
+                                 [](const std::string& name) { return name.ends_with("/test_lab.json"); });
+  ASSERT_NE(file, files.end());
+  const std::filesystem::path path = room_.path / *file;
+  EXPECT_EQ(lab::read_record(path).size, "normal");
+  const std::string before = read_text(path);
+  ASSERT_EQ(run({"--quick"}), 0);
+  EXPECT_EQ(read_text(path), before);
+  EXPECT_TRUE(contains(err_, "was kept")) << err_;
+  ASSERT_EQ(run({"--rounds", "1", "--benchmark_filter=plain"}), 0);  // a part is not the whole
+  EXPECT_EQ(read_text(path), before);
+  ASSERT_EQ(run({"--quick", "--out", path.parent_path()}), 0);
+  EXPECT_EQ(lab::read_record(path).size, "quick");
+  ASSERT_EQ(run({"--rounds", "1"}), 0);
+  EXPECT_EQ(lab::read_record(path).size, "normal");
+}
+
+TEST_F(RunLab, MeasuresAFullRunInFreshProcesses) {
+  ASSERT_EQ(run({"--full", "--rounds", "4", "--out", "."}), 0) << err_;
+  const lab::Record r = record();
+  EXPECT_EQ(r.size, "full");
+  EXPECT_GE(r.claims[0].rounds, 4);
+  EXPECT_TRUE(contains(r.benchmark_json, R"("repetition_index":3)"));
+  EXPECT_EQ(run({"--full", "--rounds", "4", "--out", ".", "--mishap", "kill"}), 1);
+  EXPECT_TRUE(contains(err_, "signal 9 (Killed)") && contains(err_, "part 1")) << err_;
+}
+
+TEST_F(RunLab, EndsWithOneAfterAWrongAnswer) {
+  EXPECT_EQ(run(quick({"--mishap", "wrong"})), 1);
+  EXPECT_TRUE(contains(err_, "wrong answer: plain: every second answer is wrong")) << err_;
+  EXPECT_TRUE(contains(record().benchmark_json, R"("label":"a wrong answer")")) << "its time must not count";
+  EXPECT_EQ(run(quick({"--mishap", "lost"})), 1);
+  EXPECT_EQ(record().claims[2].verdict, "not held");
+}
+
+TEST_F(RunLab, EndsWithOneAndTheReasonWhenAWorkerFails) {
+  EXPECT_EQ(run(quick({"--mishap", "kill"})), 1);
+  EXPECT_TRUE(contains(err_, "worker 1 (pid ") && contains(err_, "signal 9 (Killed)")) << err_;
+  EXPECT_EQ(run(quick({"--mishap", "throw"})), 1);
+  EXPECT_TRUE(contains(err_, "worker 1 (pid ") && contains(err_, "the disk is on fire")) << err_;
+  EXPECT_EQ(run(quick({"--mishap", "hang"})), 1);
+  EXPECT_TRUE(contains(err_, "missed the deadline")) << err_;
+  EXPECT_TRUE(room_.names().empty());
+}
+
+TEST_F(RunLab, NamesAWorkerKilledFromOutside) {
+  start(quick({"--mishap", "wait"}));
+  const auto deadline = Clock::now() + std::chrono::seconds(30);
+  while (children_of(pid_).size() < 2 && Clock::now() < deadline)
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  const std::vector<pid_t> workers = children_of(pid_);
+  ASSERT_EQ(workers.size(), 2u);
+  ::kill(workers[0], SIGKILL);
+  EXPECT_EQ(finish(), 1);
+  EXPECT_TRUE(contains(err_, "(pid " + std::to_string(workers[0]) + ") ended with signal 9 (Killed)")) << err_;
+  EXPECT_TRUE(room_.names().empty());
+}
+
+TEST_F(RunLab, LeavesNothingBehindWhereverASignalMeetsIt) {
+  const auto begin = Clock::now();
+  ASSERT_EQ(run(kQuick), 0);
+  const auto whole = Clock::now() - begin;
+  constexpr int kMoments = 12;
+  for (const int signal : {SIGINT, SIGTERM, SIGKILL}) {
+    for (int moment = 0; moment < kMoments; ++moment) {
+      for (const std::string& name : room_.names()) std::filesystem::remove(room_.path / name);
+      start(moment % 4 == 3 ? Words{"--full", "--rounds", "4", "--out", "."} : kQuick);
+      std::this_thread::sleep_for(whole * (2 * moment + 1) / (2 * kMoments));  // chooses the moment
+      ::kill(signal == SIGINT ? -pid_ : pid_, signal);                         // Ctrl-C reaches the workers too
+      const int status = finish();
+      EXPECT_TRUE(status == 128 + signal || status == 0) << status << " at moment " << moment << ": " << err_;
+      expect_whole_files();
+      for (const std::string& name : room_.names()) EXPECT_TRUE(signal == SIGKILL || !name.starts_with(".")) << name;
+    }
+  }
+}
+
+}  // namespace

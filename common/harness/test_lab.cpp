@@ -1,0 +1,76 @@
+// The lab that lab_test runs: two variants of which one does a tenth more, a pair of workers, and mishaps on request.
+#include <unistd.h>
+
+#include <csignal>
+#include <stdexcept>
+
+#include "common/harness/lab.hpp"
+#include "common/kernels/busy_wait.hpp"
+
+namespace {
+
+std::string mishap = "none";
+constexpr std::uint64_t kCounts = 100'000;
+
+void plain(benchmark::State& state) {
+  for (auto _ : state) lab::busy_wait(kCounts);
+  static int calls = 0;
+  lab::expect(state, mishap != "wrong" || ++calls % 2 == 1, "every second answer is wrong");
+  state.counters["answer"] = 42;
+}
+BENCHMARK(plain)->Apply(lab::busy);
+
+void tenth_more(benchmark::State& state) {
+  for (auto _ : state) lab::busy_wait(kCounts * 11 / 10);
+}
+BENCHMARK(tenth_more)->Apply(lab::busy);
+
+std::uint64_t work(int worker) {
+  if (worker == 1 && mishap == "kill") ::kill(::getpid(), SIGKILL);
+  if (worker == 1 && mishap == "throw") throw std::runtime_error("the disk is on fire");
+  while (mishap == "wait") ::pause();
+  lab::busy_wait(kCounts);
+  return 1;
+}
+
+void pair(benchmark::State& state) {
+  if (mishap == "hang") {
+    lab::Team team{.size = 2, .deadline = std::chrono::milliseconds(300)};
+    lab::run_team(team, [](int worker) {
+      while (worker == 1) ::pause();
+      return std::uint64_t{0};
+    });
+  }
+  const auto reports = lab::team(state, lab::Vehicle::processes, 2, work);
+  const auto each = static_cast<std::uint64_t>(state.max_iterations);
+  lab::expect(state, reports[0].answer == each && reports[1].answer == each, "a worker did not do all of its work");
+}
+BENCHMARK(pair)->Apply(lab::blocking);
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return lab::run(
+      argc, argv,
+      {.title = "A lab for tests",
+       .question = "Is a tenth more a tenth slower?",
+       .predict = "how much slower?",
+       .claims = {{.id = "test.tenth",
+                   .text = "A tenth more",
+                   .measure = lab::ratio("tenth_more", "plain").within(1.05, 1.15)},
+                  {.id = "test.seen", .text = "A fact", .measure = lab::fact([] {
+                                                          return lab::Seen{true, "1 of 1"};
+                                                        })},
+                  {.id = "test.right", .text = "Nothing is lost", .measure = lab::correctness([] {
+                                                                    return lab::Seen{mishap != "lost", "counted"};
+                                                                  })},
+                  {.id = "test.needs",
+                   .text = "Never here",
+                   .measure = lab::ratio("no_such", "plain").at_most(1),
+                   .needs = "a moon"}},
+       .floors = {{"pair", "plain"}},
+       .tables = {{"greeting", [] { return std::string("hello"); }}},
+       .trace = [](lab::Trace& trace) { trace.span("holds", 0, 1'000, 2'000); },
+       .options = {
+           {"--mishap", "what goes wrong", &mishap, {"none", "wrong", "lost", "kill", "throw", "hang", "wait"}}}});
+}
