@@ -60,15 +60,21 @@ function(add_unit_test file)
 endfunction()
 
 # add_fuzz(<file without _fuzz.cpp> <libraries>...): with LAB_FUZZ, builds <file>_fuzz.cpp with libFuzzer; its test runs it
-# for 20 s. An input that breaks it is kept in the build folder.
+# for 20 s, from the inputs in the folder corpus beside it. An input that breaks it is kept in the build folder.
 function(add_fuzz file)
   if(LAB_FUZZ)
     string(MAKE_C_IDENTIFIER "${file}_fuzz" target)
     add_executable(${target} ${file}_fuzz.cpp)
     target_link_libraries(${target} PRIVATE ${ARGN} lab_options -fsanitize=fuzzer)
+    get_filename_component(folder ${CMAKE_CURRENT_SOURCE_DIR}/${file} DIRECTORY)
+    set(inputs ${CMAKE_BINARY_DIR}/${target}_inputs)  # the first folder named is written to
+    file(MAKE_DIRECTORY ${inputs})
+    if(EXISTS ${folder}/corpus)
+      list(APPEND inputs ${folder}/corpus)
+    endif()
     # libFuzzer's own exit status for a crash is 77, which means skipped here.
     lab_test(${target} $<TARGET_FILE:${target}> -max_total_time=20 -rss_limit_mb=512 -error_exitcode=1
-             -artifact_prefix=${CMAKE_BINARY_DIR}/)
+             -artifact_prefix=${CMAKE_BINARY_DIR}/ ${inputs})
     set_tests_properties(${target} PROPERTIES LABELS fuzz)
     add_dependencies(fuzz ${target} guard)
   endif()

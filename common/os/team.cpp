@@ -137,8 +137,8 @@ void run_processes(const Team& team, Barrier& barrier, const SharedArray<Slot>& 
     const pid_t pid = fork_child();
     if (pid == 0) {
       leave([&] {
-        if (!work_in(team, worker, barrier, slots[worker], work))
-          ::_exit(1);  // the parent says why: the slot holds the sentence
+        // The parent says why: the slot holds the sentence.
+        if (!work_in(team, worker, barrier, slots[worker], work)) ::_exit(1);
       });
     }
     children.pids.push_back(pid);
@@ -148,10 +148,8 @@ void run_processes(const Team& team, Barrier& barrier, const SharedArray<Slot>& 
   std::vector<pollfd> polls;
   for (const Descriptor& handle : children.handles) polls.push_back({handle.get(), POLLIN, 0});
   for (int running = team.size; running > 0;) {
-    const auto left = deadline - Clock::now();
-    const int ready = left <= left.zero() ? 0
-                                          : ::poll(polls.data(), polls.size(),
-                                                   static_cast<int>(left / std::chrono::milliseconds(1)) + 1);
+    const timespec left = time_left(deadline);
+    const int ready = ::ppoll(polls.data(), polls.size(), &left, nullptr);
     if (ready < 0 && errno != EINTR) throw_errno("cannot wait for the workers");
     if (ready == 0) throw WorkerError(fmt::format("{} of {} workers missed the deadline", running, team.size));
     for (int worker = 0; ready > 0 && worker < team.size; ++worker) {
