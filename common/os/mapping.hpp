@@ -1,5 +1,5 @@
-// Memory that several processes see: anonymous (inherited over fork) or a memfd (passed as a descriptor). Neither has a name,
-// so neither can be left behind, whatever kills its users.
+// Memory that several processes see: anonymous (inherited over fork) or a memfd (passed as a descriptor). Neither has a
+// name, so neither can be left behind, whatever kills its users.
 #pragma once
 
 #include <cstddef>
@@ -21,7 +21,8 @@ class Mapping {
   /// Maps all of an open file or memfd, shared. Throws std::system_error; std::invalid_argument for an empty file.
   static Mapping of(const Descriptor& file);
 
-  Mapping(Mapping&& other) noexcept : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+  Mapping(Mapping&& other) noexcept
+      : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
   Mapping& operator=(Mapping&& other) noexcept {
     std::swap(data_, other.data_);
     std::swap(size_, other.size_);
@@ -38,13 +39,13 @@ class Mapping {
   std::size_t size_ = 0;
 };
 
-/// A nameless file in memory of that size. Its pages are reserved now (fallocate), so that a full memory is an error here
-/// and not SIGBUS at the first touch; it is sealed against being resized, so that no peer can cut it under its users.
-/// `label` shows in /proc/<pid>/maps. Throws std::system_error.
+/// A nameless file in memory of that size. Its pages are reserved now (fallocate), so that a full memory is an error
+/// here and not SIGBUS at the first touch; it is sealed against being resized, so that no peer can cut it under its
+/// users. `label` shows in /proc/<pid>/maps. Throws std::system_error.
 Descriptor make_memfd(const std::string& label, std::size_t bytes);
 
-/// One object in anonymous shared memory: made before fork, used by parent and children. Its destructor is not run: the last
-/// user's exit frees the pages.
+/// One object in anonymous shared memory: made before fork, used by parent and children. Its destructor is not run: the
+/// last user's exit frees the pages.
 template <class T>
 class Shared {
  public:
