@@ -64,7 +64,12 @@ TEST_P(Teams, WorkStartsOnceAllAreReadyAndItsTimesAreWithin) {
       if (worker == 2) std::this_thread::sleep_for(std::chrono::milliseconds(20));  // the others must wait for it
       prepared[worker] = monotonic();
     };
-    spec.frame = [](bool patient) { return patient ? 1.0 : 2.0; };
+    spec.frame = [&](bool patient) {
+      for (const auto& when : prepared) {
+        if (when == 0) return -1.0;  // measured while others were still being started
+      }
+      return patient ? 1.0 : 2.0;
+    };
     const std::int64_t before = monotonic();
     const auto reports = run_team(spec, [](int) {
       volatile std::uint64_t sum = 0;
