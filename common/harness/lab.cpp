@@ -148,6 +148,9 @@ int run_lab(const std::string& name, int argc, char** argv, const Lab& lab) {
   const std::vector<Variant> every = list_variants();
   check_names(lab, every, !options.workers.empty());
   if (options.list_claims) return list_claims(lab), 0;
+  if (!machine().real) {
+    throw MissingPrerequisite("hwloc was told of another machine than this one; unset HWLOC_SYNTHETIC and HWLOC_XMLFILE");
+  }
 
   options.library.insert(options.library.begin(), argv[0]);
   int left = static_cast<int>(options.library.size());

@@ -55,7 +55,7 @@ void blocking(Family* family) { declare(family, Kind::blocking, nullptr); }
 std::vector<std::int64_t> worker_counts() {
   if (!chosen_counts().empty()) return chosen_counts();
   const std::int64_t cores = machine().allowed_cores();
-  std::set<std::int64_t> counts{1, 2, 4, 8, 16, cores};
+  std::set<std::int64_t> counts{1, 2, 4, 8, 16, cores, machine().allowed_threads(), machine().workers()};
   for (std::int64_t n = 1; n <= std::min<std::int64_t>(cores, 8); ++n) counts.insert(n);
   for (std::int64_t n = 16; n < cores; n *= 2) counts.insert(n);
   return {counts.begin(), counts.end()};

@@ -15,8 +15,7 @@ std::vector<std::pair<std::string, std::string>> counts(const Machine&);
 /// The same as text, a line an answer.
 std::string counts_table(const Machine&);
 
-/// True when two of the answers differ, so that a program which asks the wrong question starts the wrong number of
-/// workers.
+/// True when two of the answers differ, so that a program which asks the wrong question starts the wrong number of workers.
 bool counts_differ(const Machine&);
 
 /// The cores this process may use: "package 0: core 0: cpu 0 cpu 4; core 1: cpu 1 cpu 5", a line a package.

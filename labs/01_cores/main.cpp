@@ -1,9 +1,10 @@
 // Lab 01 · Cores: how many workers should a pool have?                              about 20 s
 //
-// Question   A job of equal, independent pieces is shared by 1, 2, 4, 8, 16 processes. When does it stop getting
-// faster? Predict    The number of workers from which on more of them do not help. Run        make lab-01 Vary
-// --workers 1,2,3,5,8 · taskset -c 0 build/bin/01_cores · make doctor Book       Mastering Python, 2nd ed.,
-// "Hyper-threading versus physical CPU cores";
+// Question   A job of equal, independent pieces is shared by 1, 2, 4, 8, 16 processes. When does it stop getting faster?
+// Predict    The number of workers from which on more of them do not help.
+// Run        make lab-01
+// Vary       --workers 1,2,3,5,8 · taskset -c 0 build/bin/01_cores · make doctor
+// Book       Mastering Python, 2nd ed., "Hyper-threading versus physical CPU cores";
 //            High Performance Python, 3rd ed., chapter "The multiprocessing Module" (Amdahl's law, estimating pi)
 #include <fmt/format.h>
 

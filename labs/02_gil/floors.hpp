@@ -39,8 +39,7 @@ inline void let_the_other_sleep() {
 }
 
 /// Two threads and a lock, of which the one that is made to let go times how long its drop() takes: it signals the
-/// waiter (one wake-up), the waiter takes the lock and signals back (the other). All calls from the thread that made
-/// it.
+/// waiter (one wake-up), the waiter takes the lock and signals back (the other). All calls from the thread that made it.
 class ForcedHandOver {
  public:
   /// `settle_in` runs first in the partner thread, to bind it to a CPU.
@@ -115,8 +114,7 @@ class TwoFutexWakeUps {
  private:
   using Word = std::atomic<std::uint32_t>;
 
-  // The private kind of futex, as the mutexes and conditions of threads use it: it need not look up whose memory this
-  // is.
+  // The private kind of futex, as the mutexes and conditions of threads use it: it need not look up whose memory this is.
   static void wake(Word& word) {
     ++word;
     ::syscall(SYS_futex, reinterpret_cast<std::uint32_t*>(&word), FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);

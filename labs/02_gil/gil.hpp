@@ -1,11 +1,9 @@
-// The global interpreter lock as CPython builds it since 3.2. One thread at a time runs bytecode: the one that holds
-// it.
+// The global interpreter lock as CPython builds it since 3.2. One thread at a time runs bytecode: the one that holds it.
 //
 // Two questions shape it.
 //   When must the holder let go?  When somebody has waited a whole switch interval in vain. The waiter asks (the drop
 //                                 request), and the holder looks at its next check point; it is never interrupted.
-//   Who gets it next?             Whomever the kernel wakes first: no queue, no priority, no promise. Only one thread
-//   is
+//   Who gets it next?             Whomever the kernel wakes first: no queue, no priority, no promise. Only one thread is
 //                                 barred, the one that was just asked to leave (forced switching).
 #pragma once
 

@@ -12,8 +12,7 @@
 
 namespace lab::gil {
 
-/// Runs one countdown in each of two threads under `lock`, which writes into `timeline`, and adds its spans to the
-/// trace.
+/// Runs one countdown in each of two threads under `lock`, which writes into `timeline`, and adds its spans to the trace.
 template <class Lock>
 void record_countdowns(Trace& trace, Lock& lock, const Timeline& timeline, std::int64_t count, CheckPoints check_points,
                        const char* holds, const char* waits) {

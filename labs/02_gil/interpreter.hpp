@@ -1,5 +1,4 @@
-// A bytecode interpreter in one loop, as much of one as the lock needs: a stack, nine instructions, one global
-// variable.
+// A bytecode interpreter in one loop, as much of one as the lock needs: a stack, nine instructions, one global variable.
 #pragma once
 
 #include <array>

@@ -1,14 +1,12 @@
 // Lab 02 · The GIL: do threads make an interpreter faster?                          about 25 s
 //
-// Question   A countdown takes a second. Two of them, one after the other, take two. How long in two threads under a
-// lock that
-//            only its holder may compute under? And in two processes?
+// Question   Two countdowns, one after the other, take twice the time of one. How long do they take in two threads, under
+//            a lock that only its holder may compute under? And in two processes?
 // Predict    The speed-up of two threads, and what a busy thread does to its neighbour that waits for the network.
 // Run        make lab-02
 // Vary       instruction_counts and the check points in interpreter.hpp; drop() in gil.hpp without its forced switch
-// Book       Mastering Python, 1st ed., "Multithreading" and "Multiprocessing"; High Performance Python, 1st to 3rd
-// ed., "The
-//            multiprocessing Module", estimating pi with threads and processes
+// Book       Mastering Python, 1st ed., "Multithreading" and "Multiprocessing";
+//            High Performance Python, 1st to 3rd ed., "The multiprocessing Module" (pi with threads and processes)
 #include <fmt/format.h>
 
 #include <mutex>

@@ -23,8 +23,7 @@ void beside_a_sleeping_thread(benchmark::State& state, Pair pair) {
   hold.unlock();
 }
 
-/// Times Experiment::once() between this thread and a partner on another core; on one CPU where there is no second
-/// core.
+/// Times Experiment::once() between this thread and a partner on another core; on one CPU where there is no second core.
 template <class Experiment>
 void between_two_cores(benchmark::State& state) {
   const int home = machine().cores.front().cpus.front();
