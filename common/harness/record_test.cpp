@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -236,7 +237,23 @@ TEST(WriteWhole, TwoWritersDoNotDisturbEachOther) {
   EXPECT_EQ(folder.names(), std::vector<std::string>{"r.json"});
 }
 
+std::string temporary;
+volatile std::sig_atomic_t seen_temporary = 0;
+
+TEST(WriteWhole, LetsNoSignalInWhileItsTemporaryFileHasAName) {
+  const Folder folder;
+  temporary = folder.path / ".r.json.new";
+  std::signal(SIGALRM, [](int) { seen_temporary = seen_temporary || ::access(temporary.c_str(), F_OK) == 0; });
+  const itimerval often{{0, 23}, {0, 23}}, never{};
+  ::setitimer(ITIMER_REAL, &often, nullptr);
+  for (int i = 0; i < 300; ++i) lab::write_whole(folder.path / "r.json", "text");
+  ::setitimer(ITIMER_REAL, &never, nullptr);
+  std::signal(SIGALRM, SIG_DFL);
+  EXPECT_FALSE(seen_temporary);
+}
+
 TEST(WriteWhole, LeavesAWholeFileWhenKilled) {
+  int second_files = 0;
   for (const int signal : {SIGTERM, SIGINT, SIGKILL}) {
     for (int moment = 0; moment < 12; ++moment) {
       const Folder folder;
@@ -250,7 +267,11 @@ TEST(WriteWhole, LeavesAWholeFileWhenKilled) {
       }
       const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
       while (!std::filesystem::exists(path) && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
-      std::this_thread::sleep_for(std::chrono::microseconds(97 * moment));  // chooses the moment
+      // Whoever reads meanwhile, until the moment has come, finds a whole file.
+      const auto when = std::chrono::steady_clock::now() + std::chrono::microseconds(97 * moment);
+      do {
+        EXPECT_EQ(read_text(path).size(), 300'000u);
+      } while (std::chrono::steady_clock::now() < when);
       ::kill(writer, signal);
       int status = 0;
       ASSERT_EQ(::waitpid(writer, &status, 0), writer);
@@ -259,10 +280,13 @@ TEST(WriteWhole, LeavesAWholeFileWhenKilled) {
       ASSERT_EQ(text.size(), 300'000u);
       EXPECT_EQ(text, std::string(300'000, text[0]));
       // Between naming the file and renaming it SIGKILL may leave a second, whole one: the next writer removes it.
+      second_files += folder.names().size() > 1;
+      for (const std::string& name : folder.names()) EXPECT_EQ(read_text(folder.path / name).size(), 300'000u) << name;
       if (signal == SIGKILL) lab::write_whole(path, text);
       EXPECT_EQ(folder.names(), std::vector<std::string>{"r.json"});
     }
   }
+  EXPECT_LT(second_files, 6);  // a moment of microseconds, not all the time it takes to write
 }
 
 }  // namespace

@@ -24,6 +24,7 @@ Run as_run(const Measurement& m, int rounds) {
   Run run;
   run.run_name.function_name = m.variant;
   run.run_type = Run::RT_Iteration;
+  run.family_index = run.per_family_instance_index = 0;  // the library leaves them unset
   run.iterations = m.iterations;
   run.threads = 1;
   run.time_unit = benchmark::kNanosecond;
@@ -51,6 +52,7 @@ std::vector<Measurement> medians(const std::vector<Measurement>& all) {
       return median(values);
     };
     Measurement line = *used.front();
+    for (const Measurement* m : used) line.counters.insert(m->counters.begin(), m->counters.end());
     line.seconds = median_of([](const Measurement& m) { return m.seconds; });
     line.cpu_seconds = median_of([](const Measurement& m) { return m.cpu_seconds; });
     for (auto& [name, value] : line.counters) {
@@ -87,8 +89,9 @@ std::string verdict_lines(const Claim& claim, const ClaimResult& r) {
   }
   std::string second;
   if (claim.book && (claim.book->low != 0 || claim.book->high != 0)) {
-    second = claim.book->low == claim.book->high ? fmt::format("book {}", figure(claim.book->low, claim.unit))
-                                                 : fmt::format("book {} to {}", figure(claim.book->low, ""), figure(claim.book->high, claim.unit));
+    second = claim.book->low == claim.book->high
+                 ? fmt::format("book {}", figure(claim.book->low, claim.unit))
+                 : fmt::format("book {} to {}", figure(claim.book->low, ""), figure(claim.book->high, claim.unit));
     second += fmt::format(" ({})", claim.book->source);
   }
   if (!r.reason.empty()) second += (second.empty() ? "" : " · ") + r.reason;
@@ -98,7 +101,10 @@ std::string verdict_lines(const Claim& claim, const ClaimResult& r) {
 std::string floor_lines(const std::vector<FloorResult>& floors) {
   std::string out;
   for (const FloorResult& f : floors) {
-    if (out.empty()) out = "\nDistance from the floor (a floor: the least this machine can charge for the same protocol, bare system calls or instructions)\n";
+    if (out.empty())
+      out =
+          "\nDistance from the floor (a floor: the least this machine can charge for the same protocol, bare system "
+          "calls or instructions)\n";
     if (!f.ratio) {
       out += fmt::format("  {}: no valid round beside {}\n", f.mechanism, f.floor);
     } else {
@@ -119,7 +125,8 @@ std::string as_benchmark_output(const std::vector<Measurement>& measurements, co
 
   std::unique_ptr<benchmark::BenchmarkReporter> reporter;
   if (format == "json") reporter = std::make_unique<benchmark::JSONReporter>();
-  if (format == "console") reporter = std::make_unique<benchmark::ConsoleReporter>(benchmark::ConsoleReporter::OO_Tabular);
+  if (format == "console")
+    reporter = std::make_unique<benchmark::ConsoleReporter>(benchmark::ConsoleReporter::OO_Tabular);
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
   if (format == "csv") reporter = std::make_unique<benchmark::CSVReporter>();
@@ -128,7 +135,8 @@ std::string as_benchmark_output(const std::vector<Measurement>& measurements, co
   reporter->SetErrorStream(&talk);
   benchmark::BenchmarkReporter::Context context;
   context.name_field_width = 10;  // the library leaves it unset
-  for (const Run& run : runs) context.name_field_width = std::max(context.name_field_width, run.benchmark_name().size());
+  for (const Run& run : runs)
+    context.name_field_width = std::max(context.name_field_width, run.benchmark_name().size());
   reporter->ReportContext(context);
   reporter->ReportRuns(runs);
   reporter->Finalize();
@@ -146,7 +154,8 @@ void Progress::show(double done, double seconds_left) {
   if (done < 1) {
     fmt::print(stderr, "\r\033[K{}: {:.0f} %, about {:.0f} s left", name_, 100 * done, std::max(seconds_left, 1.0));
   } else {
-    fmt::print(stderr, "\r\033[K{}: more rounds for claims that lack valid ones, at most {:.0f} s", name_, std::max(seconds_left, 1.0));
+    fmt::print(stderr, "\r\033[K{}: more rounds for claims that lack valid ones, at most {:.0f} s", name_,
+               std::max(seconds_left, 1.0));
   }
   std::fflush(stderr);
 }
