@@ -194,6 +194,7 @@ ClaimResult judge(const Claim& claim, std::span<const Measurement> all, const st
   };
   if (untimeable) return answer("can't tell", "no timing counts: " + *untimeable);
   if (outside) return answer("not held", at);
+  if (result.rounds == 0) return answer("can't tell", "not measured: --workers or a filter left out what it compares");
   if (too_few) {
     std::string reason = fmt::format("{} of {} rounds valid", result.valid_rounds, result.rounds);
     if (!why_invalid.empty())

@@ -239,6 +239,7 @@ std::string needs_equal_cores() { return machine().kinds() == 1 ? "" : "cores of
 int run(int argc, char** argv, const Lab& lab) {
   const std::string name = executable().filename().string();
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGCHLD, SIG_DFL);  // inherited as ignored, it would hide how workers end
   for (const int signal : {SIGINT, SIGTERM, SIGHUP}) std::signal(signal, end_at_once);
   try {
     return run_lab(name, argc, argv, lab);
