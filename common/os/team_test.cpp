@@ -266,8 +266,13 @@ TEST(Team, ThreadsThatMissTheDeadlineEndTheProgram) {
 // The deadline is an hour; the test would run into its own.
 TEST(Team, AThreadThatWorksOnForOneThatThrewEndsTheProgramWithItsSentence) {
   const Team team{.size = 2, .vehicle = Vehicle::threads, .deadline = std::chrono::hours(1)};
-  const std::string said = last_words(team, [](int worker) -> std::uint64_t {
-    if (worker == 0) wait_for_ever();
+  const Shared<std::atomic<bool>> at_work(false);
+  const std::string said = last_words(team, [&](int worker) -> std::uint64_t {
+    if (worker == 0) {
+      *at_work = true;
+      wait_for_ever();
+    }
+    while (!*at_work) std::this_thread::yield();
     throw std::runtime_error("the sentence");
   });
   EXPECT_NE(said.find("worker 1: the sentence"), std::string::npos) << said;
