@@ -20,8 +20,9 @@ import results  # noqa: E402
 import synthetic  # noqa: E402
 from series import Point, Series  # noqa: E402
 
-CORES, GIL = ("workers", "amdahl", "machine"), ("timeline", "speed_up", "convoy")
-NAMES = {f"{lab}_{figure}{kind}" for lab, figures in (("01_cores", CORES), ("02_gil", GIL)) for figure in figures
+FIGURES = {"01_cores": ("workers", "amdahl", "machine"), "02_gil": ("timeline", "speed_up", "convoy"),
+           "04_start_methods": ("cost", "memory", "inheritance")}
+NAMES = {f"{lab}_{figure}{kind}" for lab, figures in FIGURES.items() for figure in figures
          for kind in (".svg", ".png", ".csv")}
 
 
@@ -52,14 +53,16 @@ class Drawing(unittest.TestCase):
         for machine in synthetic.MACHINES:
             synthetic.store(self.root / machine, synthetic.cores(machine))
             synthetic.store(self.root / machine, synthetic.gil(machine), synthetic.trace())
+            synthetic.store(self.root / machine, synthetic.starts(machine))
         status, printed, said = self.draw()
-        self.assertEqual((status, printed.count("\n"), said), (0, 6 * len(synthetic.MACHINES), ""))
+        self.assertEqual((status, printed.count("\n"), said), (0, 9 * len(synthetic.MACHINES), ""))
         for machine in synthetic.MACHINES:
             self.assertEqual(set(self.drawn(f"{machine}/figures")), NAMES)
 
     def test_bytes_are_the_same_in_another_process(self):
         synthetic.store(self.root / "m", synthetic.cores())
         synthetic.store(self.root / "m", synthetic.gil(), synthetic.trace())
+        synthetic.store(self.root / "m", synthetic.starts())
         self.assertEqual(self.draw()[0], 0)
         run = [sys.executable, "-B", str(HERE / "draw.py"), "--results", str(self.root), "--out", str(self.root / "again")]
         subprocess.run(run, check=True, timeout=100, stdout=subprocess.DEVNULL)
@@ -160,7 +163,7 @@ class Drawing(unittest.TestCase):
 
     def test_options(self):
         self.assertEqual(self.draw()[0], 0)  # no record: two sentences, no error
-        self.assertEqual(len(self.draw()[2].splitlines()), 2)
+        self.assertEqual(len(self.draw()[2].splitlines()), len(FIGURES))
         for bad in (["--format", "poster"], ["99_nothing"], ["--results", str(self.root / "nowhere")], ["--oops"]):
             self.assertEqual(self.draw(*bad)[0], 2)
         synthetic.store(self.root / "m", synthetic.cores())

@@ -84,6 +84,30 @@ def gil(machine="small", rounds=15, size="normal", bad=lambda at: at in (3, 9)):
     return record("02_gil", machine, maker.runs, size)
 
 
+def starts(machine="small", rounds=15, size="normal", bad=lambda at: at in (3, 9)):
+    maker = Maker(rounds, bad)
+    for mib in (0, 64, 256, 1024):
+        maker.add(f"fork/mib:{mib}", 2.4e5 + 1.5e4 * mib)
+        for name, nanoseconds in (("spawn", 1.6e6), ("forkserver", 3.2e5), ("thread", 3.3e4)):
+            maker.add(f"{name}/mib:{mib}", nanoseconds)
+        if mib:
+            maker.add(f"fork_huge_pages/mib:{mib}", 2.6e5 + 1.1e3 * mib)
+    for name, nanoseconds in (("spawn", 1.5e6), ("fork", 2e5), ("vfork", 3e4), ("thread", 2.1e4)):
+        maker.add(f"bare_{name}", nanoseconds)
+    made = record("04_start_methods", machine, maker.runs, size)
+    made["lab"]["tables"]["memory of a worker"] = (
+        "private MiB of a worker; its parent holds a table of 64 MiB\n"
+        "              at start  table read  written to  own one loaded\n"
+        "fork               0.1         0.1        64.1           128.1\n"
+        "spawn              0.3    has none    has none            64.3\n"
+        "forkserver         0.1    has none    has none            64.1\n")
+    made["lab"]["tables"]["what a worker inherits"] = (
+        "changed by the parent just before      fork       spawn  forkserver      thread\n"
+        "a global variable                 inherited          no          no   inherited\n"
+        "the environment                   inherited   inherited          no   inherited\n")
+    return made
+
+
 def trace():
     events = [{"name": "thread_name", "ph": "M", "pid": 1, "tid": t, "args": {"name": f"thread {t}"}} for t in (1, 2)]
     chance, at = random.Random(3), {"new lock": 0.0, "old lock": 0.0}

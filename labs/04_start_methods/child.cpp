@@ -1,0 +1,183 @@
+#include "child.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <csignal>
+#include <mutex>
+#include <system_error>
+#include <thread>
+
+#include "common/os/team.hpp"
+#include "forkserver.hpp"
+#include "spawn.hpp"
+
+namespace lab::start {
+namespace {
+
+// Its sentinel is a pidfd. CPython's is a pipe whose write end only the child should have; but a child forked later has
+// it too, and as long as that one lives the pipe does not say that the first has ended.
+class OwnChild : public Child {
+ public:
+  explicit OwnChild(pid_t pid) : Child(pid), handle_(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))) {
+    if (handle_) return;
+    const int error = errno;
+    ::kill(pid, SIGKILL);
+    ::waitpid(pid, nullptr, 0);
+    throw std::system_error(error, std::generic_category(), "cannot watch a worker");
+  }
+  int sentinel() const override { return handle_.get(); }
+  std::optional<int> take_exit_code(Deadline deadline) override {
+    if (deadline != Deadline::max() && !wait_for(handle_.get(), POLLIN, deadline)) return std::nullopt;
+    int status = 0;
+    while (::waitpid(pid(), &status, 0) < 0) {
+      constexpr int kStatusLost = 255;  // somebody else has reaped it
+      if (errno != EINTR) return kStatusLost;
+    }
+    return exit_code_of(status);
+  }
+  void send_signal(int signal) override { ::syscall(SYS_pidfd_send_signal, handle_.get(), signal, nullptr, 0); }
+
+ private:
+  Descriptor handle_;
+};
+
+class ServersChild : public Child {
+ public:
+  explicit ServersChild(Forked forked) : Child(forked.pid), forked_(std::move(forked)) {}
+  int sentinel() const override { return forked_.sentinel.get(); }
+  std::optional<int> take_exit_code(Deadline deadline) override { return forked_.exit_code(deadline); }
+  void send_signal(int signal) override { ::kill(pid(), signal); }
+
+ private:
+  Forked forked_;
+};
+
+// Runs in this process: same memory, same descriptors, same everything. What it throws is its status as it is a
+// process's.
+class ThreadChild : public Child {
+ public:
+  ThreadChild(Order order, const std::vector<int>& descriptors) : Child(::getpid()), end_(std::make_shared<End>()) {
+    if (!end_->event) throw_errno("cannot make a thread's sentinel");
+    std::vector<Descriptor> copies;
+    for (const int fd : descriptors) copies.emplace_back(::fcntl(fd, F_DUPFD_CLOEXEC, 3));
+    thread_ = std::thread([end = end_, order = std::move(order), given = std::move(copies)]() mutable {
+      end->code = run_entry(order, given);
+      ::eventfd_write(end->event.get(), 1);
+    });
+  }
+  ~ThreadChild() override {
+    if (thread_.joinable()) thread_.detach();  // a daemon's, at the end of the process
+  }
+  int sentinel() const override { return end_->event.get(); }
+  std::optional<int> take_exit_code(Deadline deadline) override {
+    if (deadline != Deadline::max() && !wait_for(sentinel(), POLLIN, deadline)) return std::nullopt;
+    thread_.join();
+    return end_->code;
+  }
+  void send_signal(int) override { throw std::logic_error("a thread cannot be terminated; ask it to end"); }
+
+ private:
+  struct End {
+    Descriptor event{::eventfd(0, EFD_CLOEXEC)};
+    int code = 0;
+  };
+  std::shared_ptr<End> end_;
+  std::thread thread_;
+};
+
+std::unique_ptr<Child> start_by_fork(Order order, const std::vector<int>& descriptors) {
+  find_entry(order.entry);
+  if (const int threads = threads_alive(); threads > 1) {
+    fmt::print(
+        stderr,
+        "warning: {} is forked from a process with {} threads: a lock that one of them holds now stays locked in it\n",
+        order.name, threads);
+  }
+  const pid_t pid = fork_child();
+  if (pid == 0) {
+    leave([&] {
+      std::vector<Descriptor> copies;
+      for (const int fd : descriptors) copies.emplace_back(::fcntl(fd, F_DUPFD_CLOEXEC, 3));
+      work_off(std::move(order), std::move(copies));
+    });
+  }
+  return std::make_unique<OwnChild>(pid);
+}
+
+struct ForkServer {
+  std::mutex mutex;
+  std::unique_ptr<Nursery> nursery;  // in a forked child its parent's, which serves both
+};
+ForkServer& fork_server() {
+  static auto* server = new ForkServer;  // never destroyed: it is used after the destructors of statics have begun
+  return *server;
+}
+
+std::unique_ptr<Nursery> exec_server() {
+  auto [ours, theirs] = make_socket_pair(SOCK_SEQPACKET);
+  const pid_t pid = spawn({.entry = "fork_server", .name = "ForkServer", .parent = ::getpid()},
+                          std::array{theirs.get()}, Bond::outlives_parent);
+  return std::make_unique<Nursery>(pid, std::move(ours));
+}
+int serve(std::string_view, std::span<Descriptor> descriptors) {
+  serve_forks(std::move(descriptors[0]));
+  return 0;
+}
+[[maybe_unused]] const bool known = register_entry("fork_server", serve);
+
+std::unique_ptr<Child> start_by_server(const Order& order, const std::vector<int>& descriptors) {
+  ForkServer& server = fork_server();
+  const std::lock_guard lock(server.mutex);
+  if (!server.nursery) server.nursery = exec_server();
+  try {
+    return std::make_unique<ServersChild>(server.nursery->start(order, descriptors));
+  } catch (const std::system_error& error) {
+    if (error.code() != std::errc::broken_pipe && error.code() != std::errc::connection_reset) throw;
+    server.nursery = exec_server();  // somebody killed it: the next one forks as well
+    return std::make_unique<ServersChild>(server.nursery->start(order, descriptors));
+  }
+}
+
+}  // namespace
+
+std::string to_string(Method method) {
+  constexpr const char* names[] = {"fork", "spawn", "forkserver", "thread"};
+  return names[static_cast<int>(method)];
+}
+
+std::unique_ptr<Child> start_child(Method method, Order order, const std::vector<int>& descriptors) {
+  switch (method) {
+    case Method::fork:
+      return start_by_fork(std::move(order), descriptors);
+    case Method::spawn:
+      return std::make_unique<OwnChild>(spawn(order, descriptors));
+    case Method::forkserver:
+      return start_by_server(order, descriptors);
+    case Method::thread:
+      break;
+  }
+  find_entry(order.entry);
+  return std::make_unique<ThreadChild>(std::move(order), descriptors);
+}
+
+pid_t fork_server_pid() {
+  const ForkServer& server = fork_server();
+  return server.nursery ? server.nursery->server() : 0;
+}
+
+void stop_fork_server() {
+  const std::lock_guard lock(fork_server().mutex);
+  fork_server().nursery.reset();
+}
+
+}  // namespace lab::start

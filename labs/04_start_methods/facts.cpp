@@ -1,0 +1,161 @@
+#include "facts.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <poll.h>
+#include <semaphore.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <csignal>
+#include <mutex>
+#include <thread>
+
+#include "common/os/codec.hpp"
+#include "memory.hpp"
+#include "process.hpp"
+#include "resource_tracker.hpp"
+
+namespace lab::start {
+namespace {
+
+using namespace std::chrono_literals;
+constexpr auto kLimit = 20s;
+constexpr Method kProcesses[] = {Method::fork, Method::spawn, Method::forkserver};
+
+int run(Method method, const std::string& entry, const std::string& argument = "") {
+  Process process(method, entry, argument);
+  process.start();
+  process.join(kLimit);
+  if (process.alive()) process.kill();
+  process.join();
+  return *process.exit_code();
+}
+
+int crash(std::string_view, std::span<Descriptor>) {
+  const rlimit no_core{0, 0};
+  ::setrlimit(RLIMIT_CORE, &no_core);
+  std::signal(SIGSEGV, SIG_DFL);  // a sanitizer has its own handler
+  return ::raise(SIGSEGV);
+}
+int crash_in_a_thread(std::string_view, std::span<Descriptor>) {
+  std::thread([] { crash({}, {}); }).join();
+  return 0;
+}
+
+std::timed_mutex lock;
+int take_the_lock(std::string_view, std::span<Descriptor>) { return lock.try_lock_for(100ms) ? (lock.unlock(), 0) : 1; }
+
+// Makes a segment and a semaphore, says so and waits to be killed. "tracked": with a resource tracker of its own.
+int make_names(std::string_view argument, std::span<Descriptor> out) {
+  const auto [name, tracked] = decode<std::tuple<std::string, bool>>(argument);
+  ResourceTracker tracker;
+  const Descriptor segment(::shm_open(name.c_str(), O_CREAT | O_EXCL | O_RDWR, 0600));
+  if (!segment || ::sem_open(name.c_str(), O_CREAT | O_EXCL, 0600, 1) == SEM_FAILED) throw_errno("cannot make " + name);
+  if (tracked) {
+    tracker.add(Resource::shared_memory, name);
+    tracker.add(Resource::semaphore, name);
+  }
+  out[0].reset();
+  return ::pause();
+}
+[[maybe_unused]] const bool known =
+    register_entry("crash", crash) && register_entry("crash_in_a_thread", crash_in_a_thread) &&
+    register_entry("take_the_lock", take_the_lock) && register_entry("make_names", make_names);
+
+bool there(const std::string& name) {
+  const Descriptor segment(::shm_open(name.c_str(), O_RDWR, 0));
+  sem_t* semaphore = ::sem_open(name.c_str(), 0);
+  if (semaphore != SEM_FAILED) ::sem_close(semaphore);
+  return segment && semaphore != SEM_FAILED;
+}
+
+// Whether the names of a maker that is SIGKILLed stay.
+bool names_stay(bool tracked) {
+  const std::string name = fmt::format("/lab-04-{}-{}", ::getpid(), tracked ? "tracked" : "untracked");
+  // What stays must not stay for good when this program is killed now: a tracker of ours knows the names as well.
+  ResourceTracker net;
+  net.add(Resource::shared_memory, name);
+  net.add(Resource::semaphore, name);
+  auto [reader, writer] = make_pipe();
+  Process maker(Method::spawn, "make_names", encode(std::tuple(name, tracked)), {writer.get()}, {.daemon = true});
+  maker.start();
+  writer.reset();
+  wait_for(reader.get(), POLLIN, Clock::now() + kLimit);  // end-of-file: they are made, or it has failed
+  const bool made = there(name);
+  maker.kill();
+  maker.join();
+  const Deadline deadline = Clock::now() + (tracked ? 5s : 100ms);
+  while (there(name) && Clock::now() < deadline) std::this_thread::sleep_for(1ms);
+  const bool stayed = there(name);
+  ::shm_unlink(name.c_str());
+  ::sem_unlink(name.c_str());
+  net.forget(Resource::shared_memory, name);
+  net.forget(Resource::semaphore, name);
+  if (!made) throw std::runtime_error("a worker could not make " + name + ": " + describe_exit(*maker.exit_code()));
+  return stayed;
+}
+
+}  // namespace
+
+Seen crash_is_contained() {
+  std::vector<std::string> said;
+  bool contained = true;
+  for (const Method method : kProcesses) {
+    const int code = run(method, "crash");
+    contained = contained && code == -SIGSEGV;
+    said.push_back(fmt::format("{} {}", to_string(method), code));
+  }
+  const int whole = run(Method::fork, "crash_in_a_thread");
+  return {.holds = contained && whole == -SIGSEGV,
+          .what = fmt::format(
+              "exit codes of crashed workers: {}; this process went on. A crashed thread took its process along: {}",
+              fmt::join(said, ", "), whole)};
+}
+
+Seen names_outlive_their_makers() {
+  const bool untracked = names_stay(false), tracked = names_stay(true);
+  return {.holds = untracked && !tracked,
+          .what = fmt::format("of a killed process, a segment and a semaphore {}; with a tracker they {}",
+                              untracked ? "stayed" : "were gone", tracked ? "stayed" : "were gone")};
+}
+
+Seen forked_locks_stay_locked() {
+  std::unique_lock hold(lock, std::defer_lock);
+  std::atomic<bool> held = false, stop = false;
+  std::jthread other([&] {
+    const std::lock_guard hold_it(lock);
+    for (held = true; !stop;) std::this_thread::sleep_for(1ms);
+  });
+  while (!held) std::this_thread::sleep_for(1ms);
+  std::vector<std::string> said;
+  bool as_expected = true;
+  for (const Method method : kProcesses) {
+    const bool locked = run(method, "take_the_lock") != 0;
+    as_expected = as_expected && locked == (method == Method::fork);
+    said.push_back(fmt::format("{}: {}", to_string(method), locked ? "not within 100 ms" : "yes"));
+  }
+  stop = true;
+  return {.holds = as_expected, .what = fmt::format("could the worker take the lock? {}", fmt::join(said, ", "))};
+}
+
+Seen copies_what_it_touches() {
+  constexpr std::size_t mib = 64;
+  std::vector<std::string> said;
+  bool as_touched = true;
+  for (const int share : {25, 50, 100}) {
+    const ChildMemory memory = child_memory(Method::fork, mib, share);
+    const double touched = static_cast<double>(mib) * share / 100, grown = memory.after_writing - memory.after_reading;
+    as_touched =
+        as_touched && std::abs(grown / touched - 1) <= 0.1 && memory.after_reading - memory.at_start <= 0.1 * mib;
+    said.push_back(fmt::format("{:.1f} of {:.0f}", grown, touched));
+  }
+  return {
+      .holds = as_touched,
+      .what = fmt::format("MiB that became private of MiB written to: {}; by reading: none", fmt::join(said, ", "))};
+}
+
+}  // namespace lab::start

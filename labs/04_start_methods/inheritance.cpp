@@ -1,0 +1,97 @@
+#include "inheritance.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+#include <cstdlib>
+#include <map>
+#include <mutex>
+#include <optional>
+
+#include "common/machine/placement.hpp"
+#include "common/os/message.hpp"
+#include "process.hpp"
+
+namespace lab::start {
+namespace {
+
+constexpr const char* kVariable = "LAB_INHERITED";
+int value = 0;
+std::mutex lock;
+
+int look(std::string_view argument, std::span<Descriptor> out) {
+  const int unlisted = decode<int>(argument);
+  sigset_t mask;
+  ::pthread_sigmask(SIG_BLOCK, nullptr, &mask);
+  Inherited seen{.memory = value == 1,
+                 .descriptor = ::fcntl(unlisted, F_GETFD) >= 0,
+                 .environment = std::getenv(kVariable) != nullptr,
+                 .held_lock = !lock.try_lock(),
+                 .signal_mask = ::sigismember(&mask, SIGUSR2) == 1,
+                 .affinity = bound_to().size() == 1};
+  if (!seen.held_lock) lock.unlock();
+  send_message(out[0].get(), encode(seen));
+  return 0;
+}
+int nothing(std::string_view, std::span<Descriptor>) { return 0; }
+[[maybe_unused]] const bool known = register_entry("look", look) && register_entry("wake_the_server", nothing);
+
+}  // namespace
+
+Inherited inherited_by(Method method) {
+  Process first(Method::forkserver, "wake_the_server");
+  first.start();
+  first.join();
+
+  auto [reader, writer] = make_pipe();
+  const Descriptor unlisted(::fcntl(reader.get(), F_DUPFD_CLOEXEC, 300));  // a number nothing else has by chance
+  const std::vector<int> cpus = bound_to();
+  sigset_t block, mask;
+  ::sigemptyset(&block);
+  ::sigaddset(&block, SIGUSR2);
+  Process worker(method, "look", encode(unlisted.get()), {writer.get()});
+  {
+    const std::lock_guard hold(lock);
+    value = 1;
+    ::setenv(kVariable, "1", 1);
+    ::pthread_sigmask(SIG_BLOCK, &block, &mask);
+    bind_to(std::array{cpus.front()});
+    worker.start();
+    writer.reset();
+    wait_for(reader.get(), POLLIN, Clock::now() + std::chrono::seconds(20));  // it has looked
+    bind_to(cpus);
+    ::pthread_sigmask(SIG_SETMASK, &mask, nullptr);
+    ::unsetenv(kVariable);
+    value = 0;
+  }
+  worker.join(std::chrono::seconds(20));
+  if (worker.exit_code() != 0) throw std::runtime_error(worker.name() + " could not look at what it inherited");
+  Inherited seen = decode<Inherited>(receive_message(reader.get()).value());
+  seen.affinity = seen.affinity && cpus.size() > 1;
+  return seen;
+}
+
+std::string inheritance_table() {
+  std::map<Method, Inherited> seen;
+  std::string text = fmt::format("{:<46}", "changed by the parent just before");
+  for (const Method method : kMethods) {
+    seen[method] = inherited_by(method);
+    text += fmt::format("{:>12}", to_string(method));
+  }
+  const std::pair<const char*, bool Inherited::*> rows[] = {
+      {"a global variable", &Inherited::memory},     {"an open descriptor, not listed", &Inherited::descriptor},
+      {"the environment", &Inherited::environment},  {"a lock taken: locked there as well", &Inherited::held_lock},
+      {"a signal blocked", &Inherited::signal_mask}, {"bound to one CPU", &Inherited::affinity}};
+  for (const auto& [name, member] : rows) {
+    text += fmt::format("\n{:<46}", name);
+    for (const Method method : kMethods) text += fmt::format("{:>12}", seen[method].*member ? "inherited" : "no");
+  }
+  return text + "\n";
+}
+
+}  // namespace lab::start

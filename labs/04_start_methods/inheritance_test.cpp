@@ -1,0 +1,46 @@
+// What the table says, since it follows from how each method works and from nothing about the machine.
+#include "inheritance.hpp"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include "common/machine/placement.hpp"
+#include "spawn.hpp"
+
+namespace lab::start {
+namespace {
+
+TEST(Inheritance, AForkedWorkerHasEverything) {
+  const Inherited seen = inherited_by(Method::fork);
+  EXPECT_TRUE(seen.memory && seen.descriptor && seen.environment && seen.held_lock && seen.signal_mask);
+  EXPECT_EQ(seen.affinity, bound_to().size() > 1);
+}
+
+TEST(Inheritance, ASpawnedWorkerHasWhatExecKeeps) {
+  const Inherited seen = inherited_by(Method::spawn);
+  EXPECT_FALSE(seen.memory || seen.descriptor || seen.held_lock);
+  EXPECT_TRUE(seen.environment && seen.signal_mask);
+  EXPECT_EQ(seen.affinity, bound_to().size() > 1);
+}
+
+TEST(Inheritance, AServersWorkerHasWhatTheServerHadBefore) {
+  const Inherited seen = inherited_by(Method::forkserver);
+  EXPECT_FALSE(seen.memory || seen.descriptor || seen.environment || seen.held_lock || seen.signal_mask ||
+               seen.affinity);
+}
+
+TEST(Inheritance, NothingOfTheChangeStays) {
+  const auto cpus = bound_to();
+  inherited_by(Method::spawn);
+  EXPECT_EQ(bound_to(), cpus);
+  EXPECT_EQ(::getenv("LAB_INHERITED"), nullptr);
+}
+
+}  // namespace
+}  // namespace lab::start
+
+int main(int argc, char** argv) {
+  lab::start::become_worker(argc, argv);
+  testing::InitGoogleTest(&argc, argv);
+  return RUN_ALL_TESTS();
+}

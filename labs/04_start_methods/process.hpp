@@ -1,0 +1,72 @@
+// multiprocessing.Process: one object for a worker, whichever way it is started.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "child.hpp"
+
+namespace lab::start {
+
+/// A call that makes no sense now: starting twice, joining what was not started, a closed object, somebody else's
+/// child.
+struct Misuse : std::logic_error {
+  using std::logic_error::logic_error;
+};
+
+/// A handle, as in Python: when it goes the worker does not. At the end of the starting process daemons are terminated
+/// and the others joined; when that is killed, all its workers are. Start from a thread that outlives the worker: a
+/// worker started by fork or spawn dies with the thread that started it.
+class Process {
+ public:
+  struct Options {
+    std::string name;     ///< empty: "Process-1", "Process-2" ...
+    bool daemon = false;  ///< ended by SIGTERM when its parent ends; may have no children of its own
+  };
+
+  /// Nothing runs yet. `entry` is a registered name. The descriptors are given to the entry as copies, in that order.
+  Process(Method method, std::string entry, std::string argument, std::vector<int> descriptors, Options options);
+  Process(Method method, std::string entry, std::string argument = "", std::vector<int> descriptors = {});
+  Process(Process&&) noexcept = default;
+  Process& operator=(Process&&) noexcept = default;
+
+  /// Throws Misuse when started before, in a daemon, or in a worker that has not reached its entry; UnknownEntry;
+  /// std::system_error when the machine refuses.
+  void start();
+  /// Waits for the end, at most that long (less than 0 is 0). Ask exit_code() which it was. Misuse before start().
+  void join(std::optional<std::chrono::duration<double>> timeout = std::nullopt);
+  /// 0 or what the entry returned, 1 after an error, -N after signal N, 255 when a fork server was lost; none while it
+  /// runs or has not been started.
+  std::optional<int> exit_code();
+  bool alive();
+  void terminate();  ///< SIGTERM
+  void kill();       ///< SIGKILL
+  void interrupt();  ///< SIGINT
+  /// Lets go of it; afterwards every other call is Misuse. Misuse while it runs.
+  void close();
+
+  const std::string& name() const;
+  Method method() const;
+  bool daemon() const;
+  pid_t pid() const;     ///< 0 before start()
+  int sentinel() const;  ///< for poll: readable once the worker has ended. Misuse before start().
+
+  struct State;  // shared with the list of this process's children
+
+ private:
+  friend std::vector<Process> active_children();
+  explicit Process(std::shared_ptr<State> state) : state_(std::move(state)) {}
+  void send_signal(int signal);
+  State& ours() const;
+  State& started() const;
+  std::shared_ptr<State> state_;
+};
+
+/// Workers of this process that still run. Reaps those that have ended, as does every start().
+std::vector<Process> active_children();
+
+}  // namespace lab::start

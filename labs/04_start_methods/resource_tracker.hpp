@@ -1,0 +1,67 @@
+// Who removes the names of shared memory segments and semaphores when everybody who used them has been killed? A
+// process of its own, which holds nothing but the list: the other processes of the program write to its pipe, and when
+// the last of them is gone it reads end-of-file and removes what was not taken off the list.
+#pragma once
+
+#include <sys/types.h>
+
+#include <mutex>
+#include <string>
+
+#include "common/os/descriptor.hpp"
+
+namespace lab::start {
+
+enum class Resource { shared_memory, semaphore };  ///< named by shm_open, by sem_open
+
+/// One tracker for a whole tree of processes, started when first needed. What it holds is a set: a name registered
+/// twice and unregistered once is forgotten. It speaks lines of text, "REGISTER:/name:shared_memory\n", of at most 512
+/// bytes, so that each write to the pipe is atomic and no lock between the processes is needed.
+class ResourceTracker {
+ public:
+  static constexpr const char* kEntry = "resource_tracker";
+  static constexpr std::size_t kLongestLine = 512;
+
+  /// How it ended, as its exit status: nothing left, names were left and are removed, a name could not be removed, it
+  /// was told what makes no sense (such as to forget what it did not know).
+  enum End { clean = 0, leaks = 1, unlink_failed = 2, protocol_error = 3 };
+
+  ResourceTracker() = default;
+  ResourceTracker(const ResourceTracker&) = delete;
+  ResourceTracker& operator=(const ResourceTracker&) = delete;
+  ~ResourceTracker() { stop(); }
+
+  /// That of this program: workers are given its pipe, whichever way they are started. (A child forked before it runs,
+  /// as in CPython, starts one of its own.)
+  static ResourceTracker& shared();
+
+  /// Each starts the tracker when there is none; finding it dead, warns on stderr and starts another, which knows
+  /// nothing of the names so far. Throw std::invalid_argument for a line beyond 512 bytes or a name with a newline,
+  /// std::system_error.
+  void add(Resource resource, const std::string& name) { tell("REGISTER", resource, name); }
+  void forget(Resource resource, const std::string& name) { tell("UNREGISTER", resource, name); }
+  void probe() { send("PROBE:0:noop\n"); }
+
+  /// The write end of its pipe, started and alive.
+  int descriptor();
+  /// The same, or -1 when none has been started.
+  int running_descriptor() const { return pipe_.get(); }
+  /// Uses the pipe that the parent passed on.
+  void adopt(Descriptor pipe) { pipe_ = std::move(pipe); }
+  pid_t pid() const { return pid_; }
+  /// Closes our end; when this process started it, waits up to 5 s for its end and returns its exit status. Otherwise,
+  /// and when others still hold the pipe, -1.
+  int stop();
+
+ private:
+  void tell(const char* command, Resource resource, const std::string& name);
+  void send(const std::string& line);
+  bool write(const std::string& line);
+  void start();
+
+  std::mutex mutex_;
+  Descriptor pipe_;
+  pid_t pid_ = 0, owner_ = 0;
+};
+
+}  // namespace lab::start

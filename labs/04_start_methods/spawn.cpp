@@ -1,0 +1,115 @@
+#include "spawn.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <spawn.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <system_error>
+
+#include "resource_tracker.hpp"
+
+namespace lab::start {
+namespace {
+
+// argv of a worker: program, bond, tracker's pipe or -1, the order's socket, descriptors.
+constexpr const char* kWorker = "--lab-worker";
+constexpr const char* kServer = "--lab-server";
+constexpr int kFirstDescriptor = 3;
+
+bool started_as_worker = false;
+
+// Before any static object of this program could start a process: the C library hands main's arguments to constructors
+// too.
+__attribute__((constructor(101))) void look_at_arguments(int argc, char** argv, char**) {
+  started_as_worker = argc > kFirstDescriptor && (!std::strcmp(argv[1], kWorker) || !std::strcmp(argv[1], kServer));
+}
+
+void check(int error, const char* what) {
+  if (error) throw std::system_error(error, std::generic_category(), what);
+}
+
+struct FileActions {
+  posix_spawn_file_actions_t actions;
+  FileActions() { check(::posix_spawn_file_actions_init(&actions), "cannot spawn a worker"); }
+  ~FileActions() { ::posix_spawn_file_actions_destroy(&actions); }
+  void keep(int fd) { check(::posix_spawn_file_actions_adddup2(&actions, fd, fd), "cannot pass a descriptor on"); }
+};
+struct Attributes {
+  posix_spawnattr_t attributes;
+  Attributes() { check(::posix_spawnattr_init(&attributes), "cannot spawn a worker"); }
+  ~Attributes() { ::posix_spawnattr_destroy(&attributes); }
+};
+
+}  // namespace
+
+bool bootstrapping() { return started_as_worker; }
+
+void become_worker(int argc, char** argv) {
+  if (!started_as_worker) return;
+  std::vector<int> numbers;
+  for (int i = 2; i < argc; ++i) numbers.push_back(std::atoi(argv[i]));
+  close_all_but(numbers);
+  for (const int fd : numbers) ::fcntl(fd, F_SETFD, FD_CLOEXEC);
+  Descriptor orders(numbers[1]);
+  std::vector<Descriptor> descriptors(numbers.size() - 2);
+  for (std::size_t i = 2; i < numbers.size(); ++i) descriptors[i - 2].reset(numbers[i]);
+  if (numbers[0] >= 0) ResourceTracker::shared().adopt(Descriptor(numbers[0]));
+  Order order;
+  try {
+    if (!std::strcmp(argv[1], kWorker)) ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    order = receive_order(orders.get());
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "{} was started as a worker, but {}\n", argv[0], error.what());
+    ::_exit(1);
+  }
+  // The parent may have died before prctl was reached: then no signal will ever come, and its pid tells.
+  if (!std::strcmp(argv[1], kWorker) && ::getppid() != order.parent) ::_exit(1);
+  orders.reset();
+  started_as_worker = false;
+  work_off(std::move(order), std::move(descriptors));
+}
+
+pid_t spawn(const Order& order, std::span<const int> descriptors, Bond bond, const sigset_t* mask) {
+  find_entry(order.entry);
+  const bool tracked = order.entry != ResourceTracker::kEntry;
+  const int tracker = tracked ? ResourceTracker::shared().descriptor() : -1;
+  const auto [ours, theirs] = make_socket_pair(SOCK_STREAM);
+  FileActions files;
+  Attributes how;
+  std::vector<std::string> words{program_invocation_name, bond == Bond::outlives_parent ? kServer : kWorker,
+                                 std::to_string(tracker)};
+  files.keep(theirs.get());
+  words.push_back(std::to_string(theirs.get()));
+  if (tracked) files.keep(tracker);
+  for (const int fd : descriptors) {
+    files.keep(fd);
+    words.push_back(std::to_string(fd));
+  }
+  if (mask) {
+    check(::posix_spawnattr_setflags(&how.attributes, POSIX_SPAWN_SETSIGMASK), "cannot spawn a worker");
+    check(::posix_spawnattr_setsigmask(&how.attributes, mask), "cannot spawn a worker");
+  }
+  std::vector<char*> argv;
+  for (std::string& word : words) argv.push_back(word.data());
+  argv.push_back(nullptr);
+  std::fflush(nullptr);
+  pid_t pid = 0;
+  check(::posix_spawn(&pid, "/proc/self/exe", &files.actions, &how.attributes, argv.data(), environ),
+        "cannot spawn a worker");
+  try {
+    send_order(ours.get(), order);
+  } catch (const std::system_error& error) {
+    if (error.code() != std::errc::broken_pipe) throw;  // it has ended already: its exit status says how
+  }
+  return pid;
+}
+
+}  // namespace lab::start

@@ -1,0 +1,32 @@
+// A worker as a fresh program: posix_spawn of our own executable, which is told over a socket which entry to run.
+// Nothing is inherited but what is listed: no memory, no locks, no threads, and none of the parent's size is paid for.
+#pragma once
+
+#include <sys/types.h>
+
+#include <csignal>
+#include <span>
+
+#include "worker.hpp"
+
+namespace lab::start {
+
+/// What a spawned process is to its parent: a worker dies with it; a server lives until its pipe or socket reads
+/// end-of-file.
+enum class Bond { dies_with_parent, outlives_parent };
+
+/// Must be the first thing in main of every program that spawns: in a worker it runs the ordered entry and does not
+/// return. A program without it would start itself anew in each worker, so such a worker is refused children of its
+/// own.
+void become_worker(int argc, char** argv);
+
+/// Spawns /proc/self/exe (the very file that runs, even if it has been replaced) as a worker that runs `order` with
+/// these descriptors, which keep their numbers. Environment, affinity and this thread's signal mask go along, unless
+/// `mask` is given. Returns its pid. Throws UnknownEntry before anything is started, std::system_error.
+pid_t spawn(const Order& order, std::span<const int> descriptors, Bond bond = Bond::dies_with_parent,
+            const sigset_t* mask = nullptr);
+
+/// True in a spawned worker that has not reached its entry yet.
+bool bootstrapping();
+
+}  // namespace lab::start

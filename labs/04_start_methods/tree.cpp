@@ -1,0 +1,73 @@
+#include "tree.hpp"
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <tuple>
+#include <vector>
+
+#include "common/os/message.hpp"
+#include "process.hpp"
+#include "resource_tracker.hpp"
+
+namespace lab::start {
+namespace {
+
+constexpr auto kLimit = std::chrono::seconds(20);
+
+struct Member {
+  std::string name, method, asked_by;
+  std::int64_t pid = 0, parent = 0;
+  auto members() { return std::tie(name, method, asked_by, pid, parent); }
+};
+
+// Introduces itself on the pipe, perhaps with a child of its own, and stays until it is killed.
+int introduce(std::string_view argument, std::span<Descriptor> out) {
+  const auto [method, with_child] = decode<std::tuple<std::string, bool>>(argument);
+  send_message(out[0].get(), encode(Member{self().name, method, self().parent_name, ::getpid(), ::getppid()}));
+  Process child(Method::fork, "introduce", encode(std::tuple(std::string("fork"), false)), {out[0].get()});
+  if (with_child) child.start();
+  return ::pause();
+}
+[[maybe_unused]] const bool known = register_entry("introduce", introduce);
+
+std::string branch(const std::vector<Member>& members, std::int64_t parent, const std::string& indent) {
+  std::string text;
+  for (const Member& m : members) {
+    if (m.parent != parent) continue;
+    const std::string line = fmt::format("{}{:<{}}", indent, m.name, 30 - indent.size());
+    text +=
+        fmt::format("{} {:<11} pid {:<8} parent {:<8} asked for by {}\n", line, m.method, m.pid, m.parent, m.asked_by);
+    text += branch(members, m.pid, indent + "  ");
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string family_tree() {
+  auto [reader, writer] = make_pipe();  // a message is far below what a pipe takes in one piece: none is torn
+  std::vector<Process> workers;
+  for (const Method method : {Method::fork, Method::spawn, Method::forkserver}) {
+    workers.emplace_back(method, "introduce", encode(std::tuple(to_string(method), true)), std::vector{writer.get()});
+    workers.back().start();
+  }
+  const std::string& main = self().name;
+  const std::int64_t pid = ::getpid();
+  std::vector<Member> members{{main, "", "you", pid, ::getppid()},
+                              {"ForkServer", "spawn", main, fork_server_pid(), pid},
+                              {"ResourceTracker", "spawn", main, ResourceTracker::shared().pid(), pid}};
+  for (std::size_t i = 0; i < 2 * workers.size(); ++i) {
+    if (!wait_for(reader.get(), POLLIN, Clock::now() + kLimit))
+      throw std::runtime_error("a worker did not introduce itself within 20 s");
+    members.push_back(decode<Member>(receive_message(reader.get()).value()));
+  }
+  for (Process& worker : workers) {
+    worker.kill();  // its own child dies with it
+    worker.join();
+  }
+  return branch(members, ::getppid(), "");
+}
+
+}  // namespace lab::start

@@ -1,0 +1,119 @@
+#include "worker.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/single_threaded.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+
+#include "common/os/message.hpp"
+#include "exit_order.hpp"
+
+namespace lab::start {
+namespace {
+
+Order& present() {
+  static Order order{.name = "MainProcess"};
+  return order;
+}
+
+extern "C" void end_interrupted(int) {
+  constexpr char said[] = "interrupted\n";
+  [[maybe_unused]] const auto ignored = ::write(STDERR_FILENO, said, sizeof said - 1);
+  ::_exit(1);
+}
+
+void settle_in() {
+  std::signal(SIGINT, end_interrupted);
+  for (const int signal : {SIGTERM, SIGHUP, SIGCHLD}) std::signal(signal, SIG_DFL);
+  const int null = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+  if (null < 0 || ::dup2(null, STDIN_FILENO) < 0) throw_errno("cannot make /dev/null a worker's stdin");
+  ::close(null);
+}
+
+}  // namespace
+
+const Order& self() { return present(); }
+
+int run_entry(const Order& order, std::span<Descriptor> descriptors) {
+  try {
+    return find_entry(order.entry)(order.argument, descriptors);
+  } catch (const Exit& exit) {
+    if (!exit.text.empty()) fmt::print(stderr, "{}\n", exit.text);
+    return exit.status;
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "{} (pid {}): {}\n", order.name, ::getpid(), error.what());
+  } catch (...) {
+    fmt::print(stderr, "{} (pid {}): threw what is no std::exception\n", order.name, ::getpid());
+  }
+  return 1;
+}
+
+void work_off(Order order, std::vector<Descriptor> descriptors) {
+  present() = std::move(order);
+  int status = 1;
+  try {
+    settle_in();
+    status = run_entry(self(), descriptors);
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "{} (pid {}): {}\n", self().name, ::getpid(), error.what());
+  }
+  run_exit_order();
+  std::fflush(nullptr);
+  ::_exit(status);
+}
+
+void send_order(int socket, const Order& order) {
+  const std::string body = encode(order);
+  const auto length = static_cast<std::uint32_t>(body.size());
+  if (body.size() > kMessageLimit)
+    throw MessageError(fmt::format("an argument may have {} bytes, not {}", kMessageLimit, body.size()));
+  std::string frame(reinterpret_cast<const char*>(&length), sizeof length);
+  frame += body;
+  for (std::string_view rest = frame; !rest.empty();) {
+    const ssize_t sent = ::send(socket, rest.data(), rest.size(), MSG_NOSIGNAL);
+    if (sent < 0 && errno != EINTR) throw_errno("cannot tell a worker what to do");
+    if (sent > 0) rest.remove_prefix(static_cast<std::size_t>(sent));
+  }
+}
+
+Order receive_order(int socket) {
+  const auto message = receive_message(socket);
+  if (!message) throw MessageError("no order came");
+  return decode<Order>(*message);
+}
+
+int exit_code_of(int wait_status) {
+  return WIFSIGNALED(wait_status) ? -WTERMSIG(wait_status) : WEXITSTATUS(wait_status);
+}
+
+std::string describe_exit(int exit_code) {
+  return exit_code < 0 ? fmt::format("signal {} ({})", -exit_code, ::strsignal(-exit_code))
+                       : fmt::format("status {}", exit_code);
+}
+
+void close_all_but(std::vector<int> kept) {
+  std::sort(kept.begin(), kept.end());
+  unsigned next = 3;
+  for (const int fd : kept) {
+    if (fd < static_cast<int>(next)) continue;
+    if (fd > static_cast<int>(next)) ::close_range(next, static_cast<unsigned>(fd) - 1, 0);
+    next = static_cast<unsigned>(fd) + 1;
+  }
+  ::close_range(next, ~0U, 0);
+}
+
+int threads_alive() {
+  if (__libc_single_threaded) return 1;  // never had another: no need to ask the kernel
+  struct stat tasks {};
+  return ::stat("/proc/self/task", &tasks) == 0 ? static_cast<int>(tasks.st_nlink) - 2 : 1;  // a folder a thread
+}
+
+}  // namespace lab::start

@@ -1,0 +1,64 @@
+// What every worker process does, however it was started: settle in, run the entry it was told by name, map what comes
+// of it to an exit status, leave.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "registry.hpp"
+
+namespace lab::start {
+
+/// What a worker is told.
+struct Order {
+  std::string entry, argument;
+  std::string name;      ///< of the worker, for reports: "Process-1"
+  std::string identity;  ///< what the names of its own children begin with: "1", then "1:1", "1:2"
+  bool daemon = false;
+  std::int64_t parent = 0;  ///< pid of the process that asked for it, which need not be the one that forked it
+  std::string parent_name;
+  auto members() { return std::tie(entry, argument, name, identity, daemon, parent, parent_name); }
+  auto members() const { return std::tie(entry, argument, name, identity, daemon, parent, parent_name); }
+};
+
+/// Thrown by an entry to end its worker, as sys.exit does: with a status, or with a text for stderr and status 1.
+struct Exit {
+  Exit(int with_status = 0) : status(with_status) {}
+  Exit(std::string words) : status(1), text(std::move(words)) {}
+  int status;
+  std::string text;
+};
+
+/// Who the calling process is. In the process that nobody ordered: "MainProcess", no daemon, parent 0.
+const Order& self();
+
+/// Runs the order's entry and returns the exit status: what the entry returned; 1 when it threw (its sentence goes to
+/// stderr).
+int run_entry(const Order& order, std::span<Descriptor> descriptors);
+
+/// Runs the order and ends the process: with what the entry returned; 1 when it threw (the sentence goes to stderr) or
+/// when SIGINT came, as an uncaught KeyboardInterrupt has it. stdin is /dev/null by then. For a child that has just
+/// been forked or exec'ed; an entry nobody registered is a sentence on stderr and status 1.
+[[noreturn]] void work_off(Order order, std::vector<Descriptor> descriptors);
+
+/// Sends a frame on a socket; a reader that has vanished is std::system_error (EPIPE), never a signal.
+void send_order(int socket, const Order& order);
+/// Throws MessageError for what is no order, also for end-of-file.
+Order receive_order(int socket);
+
+/// waitpid's status as Process.exitcode has it: the status, or minus the signal.
+int exit_code_of(int wait_status);
+/// "signal 9 (Killed)" or "status 3" for such a code.
+std::string describe_exit(int exit_code);
+
+/// Closes every descriptor from 3 up but these.
+void close_all_but(std::vector<int> kept);
+
+/// Threads alive in this process.
+int threads_alive();
+
+}  // namespace lab::start
