@@ -13,6 +13,7 @@
 #include <csignal>
 #include <sstream>
 #include <thread>
+#include <utility>
 
 #include "common/harness/record.hpp"
 #include "common/harness/testing.hpp"
@@ -40,12 +41,19 @@ std::vector<pid_t> children_of(pid_t pid) {
   return pids;
 }
 
+std::vector<pid_t> wait_for_children(pid_t pid, std::size_t count) {
+  const auto deadline = Clock::now() + std::chrono::seconds(30);
+  while (children_of(pid).size() < count && Clock::now() < deadline)
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  return children_of(pid);
+}
+
 class RunLab : public testing::Test {
  protected:
   // What the lab orphans becomes our child and is found.
   void SetUp() override { ASSERT_EQ(::prctl(PR_SET_CHILD_SUBREAPER, 1), 0); }
   void TearDown() override {
-    if (pid_ > 0) ::kill(-pid_, SIGKILL);
+    if (pid_ > 0) ::kill(-pid_, SIGKILL);  // an assertion ended the test early
     while (::waitpid(-1, nullptr, 0) > 0) continue;
   }
 
@@ -77,12 +85,13 @@ class RunLab : public testing::Test {
     }
     int status = 0;
     EXPECT_EQ(::waitpid(pid_, &status, 0), pid_);
-    pid_ = -1;
+    const pid_t group = std::exchange(pid_, -1);
     const auto deadline = Clock::now() + std::chrono::seconds(1);
     pid_t orphan = 0;
     while ((orphan = ::waitpid(-1, nullptr, WNOHANG)) >= 0 && Clock::now() < deadline)
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
     EXPECT_EQ(orphan, -1) << "a process outlived the lab";
+    if (orphan != -1) ::kill(-group, SIGKILL);
     out_ = read_text(said_.path / "out");
     err_ = read_text(said_.path / "err");
     return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
@@ -317,15 +326,29 @@ TEST_F(RunLab, EndsWithOneAndTheReasonWhenAWorkerFails) {
 
 TEST_F(RunLab, NamesAWorkerKilledFromOutside) {
   start(quick({"--mishap", "wait"}));
-  const auto deadline = Clock::now() + std::chrono::seconds(30);
-  while (children_of(pid_).size() < 2 && Clock::now() < deadline)
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  const std::vector<pid_t> workers = children_of(pid_);
+  const std::vector<pid_t> workers = wait_for_children(pid_, 2);
   ASSERT_EQ(workers.size(), 2u);
   ::kill(workers[0], SIGKILL);
   EXPECT_EQ(finish(), 1);
   EXPECT_TRUE(contains(err_, "(pid " + std::to_string(workers[0]) + ") ended with signal 9 (Killed)")) << err_;
   EXPECT_TRUE(room_.names().empty());
+}
+
+TEST_F(RunLab, TakesWorkersAlongThatWouldWaitForever) {
+  for (const int signal : {SIGINT, SIGTERM, SIGKILL}) {
+    start(quick({"--mishap", "wait"}));
+    ASSERT_EQ(wait_for_children(pid_, 2).size(), 2u);
+    ::kill(pid_, signal);
+    EXPECT_EQ(finish(), 128 + signal);
+
+    start({"--full", "--rounds", "4", "--out", ".", "--mishap", "wait"});
+    const std::vector<pid_t> parts = wait_for_children(pid_, 1);
+    ASSERT_EQ(parts.size(), 1u);
+    ASSERT_EQ(wait_for_children(parts[0], 2).size(), 2u);
+    ::kill(pid_, signal);
+    EXPECT_EQ(finish(), 128 + signal);
+    EXPECT_TRUE(room_.names().empty());
+  }
 }
 
 TEST_F(RunLab, LeavesNothingBehindWhereverASignalMeetsIt) {

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <chrono>
 #include <cmath>
 #include <csignal>
@@ -243,7 +244,11 @@ volatile std::sig_atomic_t seen_temporary = 0;
 TEST(WriteWhole, LetsNoSignalInWhileItsTemporaryFileHasAName) {
   const Folder folder;
   temporary = folder.path / ".r.json.new";
-  std::signal(SIGALRM, [](int) { seen_temporary = seen_temporary || ::access(temporary.c_str(), F_OK) == 0; });
+  std::signal(SIGALRM, [](int) {
+    const int before = errno;
+    seen_temporary = seen_temporary || ::access(temporary.c_str(), F_OK) == 0;
+    errno = before;
+  });
   const itimerval often{{0, 23}, {0, 23}}, never{};
   ::setitimer(ITIMER_REAL, &often, nullptr);
   for (int i = 0; i < 300; ++i) lab::write_whole(folder.path / "r.json", "text");
