@@ -21,7 +21,7 @@ import synthetic  # noqa: E402
 from series import Point, Series  # noqa: E402
 
 FIGURES = {"01_cores": ("workers", "amdahl", "machine"), "02_gil": ("timeline", "speed_up", "convoy"),
-           "04_start_methods": ("cost", "memory", "inheritance")}
+           "04_start_methods": ("cost", "memory", "inheritance"), "05_pipe": ("size", "one_byte", "streaming")}
 NAMES = {f"{lab}_{figure}{kind}" for lab, figures in FIGURES.items() for figure in figures
          for kind in (".svg", ".png", ".csv")}
 
@@ -54,8 +54,9 @@ class Drawing(unittest.TestCase):
             synthetic.store(self.root / machine, synthetic.cores(machine))
             synthetic.store(self.root / machine, synthetic.gil(machine), synthetic.trace())
             synthetic.store(self.root / machine, synthetic.starts(machine))
+            synthetic.store(self.root / machine, synthetic.pipe(machine))
         status, printed, said = self.draw()
-        self.assertEqual((status, printed.count("\n"), said), (0, 9 * len(synthetic.MACHINES), ""))
+        self.assertEqual((status, printed.count("\n"), said), (0, sum(map(len, FIGURES.values())) * len(synthetic.MACHINES), ""))
         for machine in synthetic.MACHINES:
             self.assertEqual(set(self.drawn(f"{machine}/figures")), NAMES)
 
@@ -63,6 +64,7 @@ class Drawing(unittest.TestCase):
         synthetic.store(self.root / "m", synthetic.cores())
         synthetic.store(self.root / "m", synthetic.gil(), synthetic.trace())
         synthetic.store(self.root / "m", synthetic.starts())
+        synthetic.store(self.root / "m", synthetic.pipe())
         self.assertEqual(self.draw()[0], 0)
         run = [sys.executable, "-B", str(HERE / "draw.py"), "--results", str(self.root), "--out", str(self.root / "again")]
         subprocess.run(run, check=True, timeout=100, stdout=subprocess.DEVNULL)
@@ -162,7 +164,7 @@ class Drawing(unittest.TestCase):
         self.assertEqual(self.draw("02")[0], 0)
 
     def test_options(self):
-        self.assertEqual(self.draw()[0], 0)  # no record: two sentences, no error
+        self.assertEqual(self.draw()[0], 0)  # no record: a sentence a lab, no error
         self.assertEqual(len(self.draw()[2].splitlines()), len(FIGURES))
         for bad in (["--format", "poster"], ["99_nothing"], ["--results", str(self.root / "nowhere")], ["--oops"]):
             self.assertEqual(self.draw(*bad)[0], 2)

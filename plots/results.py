@@ -45,7 +45,7 @@ class Result:
         self.runs = {}
         for run in benchmarks:
             function, *parts = run["run_name"].split("/")
-            args = dict(m.groups() for m in (re.fullmatch(r"(\w+):(\d{1,7})", part) for part in parts) if m)
+            args = dict(m.groups() for m in (re.fullmatch(r"(\w+):(\d{1,8})", part) for part in parts) if m)
             key = function, frozenset((k, int(v)) for k, v in args.items() if k not in LIBRARY_ARGS)
             if run.get("run_type", "iteration") == "iteration":
                 self.runs.setdefault(key, []).append(run)

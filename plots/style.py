@@ -33,6 +33,12 @@ LOOKS = {  # one look a variant, for the whole course; colour never speaks alone
     "threads_under_old_gil": Look(PURPLE, "P", (0, (1, 1)), "xxxx"),
     "threads_without_lock": Look(ORANGE, "^", (0, (4, 1.5, 1, 1.5)), "...."),
     "io_beside/cpu_threads:1": Look(GREEN, "^"), "io_beside/cpu_threads:2": Look(PURPLE, "v", (0, (4, 1.5))),
+    "pipe": Look(BLUE, "o"), "pipe_same_cpu": Look(BLUE, "o"), "pipe_between_threads": Look(BLUE, "o"),
+    "pipe_stream": Look(BLUE, "o"), "stream_socket": Look(SKY, "D", (0, (6, 1.5))),
+    "seqpacket_socket": Look(PURPLE, "P", (0, (1, 1))), "message_queue": Look(BLACK, "s"),
+    "ring": Look(VERMILLION, "v", (0, (2, 1.5))), "ring_same_cpu": Look(VERMILLION, "v"), "ring_stream": Look(VERMILLION, "v"),
+    "spinning_ring": Look(ORANGE, "^", (0, (4, 1.5, 1, 1.5))), "spinning_ring_same_cpu": Look(ORANGE, "^"),
+    "spinning_ring_stream": Look(ORANGE, "^"), "bare_ring_stream": Look(GREEN, "X"),
 }
 
 

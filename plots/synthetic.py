@@ -108,6 +108,23 @@ def starts(machine="small", rounds=15, size="normal", bad=lambda at: at in (3, 9
     return made
 
 
+def pipe(machine="small", rounds=15, size="normal", bad=lambda at: at in (3, 9)):
+    maker = Maker(rounds, bad)
+    trip = lambda n, wake=9500, per_byte=0.7: wake + n * per_byte
+    for function, wake, per_byte, sizes in (
+            ("pipe", 9500, 0.7, (1, 4096, 32768, 1 << 20, 1 << 24)), ("read_and_write", 9200, 0.68, (1, 4096, 1 << 24)),
+            ("stream_socket", 10400, 0.8, (1, 4096, 1 << 20)), ("seqpacket_socket", 10900, 0.8, (1,)),
+            ("message_queue", 9900, 1, (1,)), ("ring", 9300, 0.4, (1, 4096, 1 << 24)), ("spinning_ring", 350, 0.3, (1,)),
+            ("pipe_same_cpu", 2800, 0.6, (1,)), ("ring_same_cpu", 2500, 0.5, (1,)),
+            ("spinning_ring_same_cpu", 8e6, 0.5, (1,)), ("pipe_between_threads", 9400, 0.7, (1,))):
+        for n in sizes:
+            maker.add(f"{function}/bytes:{n}", trip(n, wake, per_byte), 0.03, cpu_ns=trip(n, wake, per_byte) / 3)
+    for function, each in (("pipe", 900), ("ring", 75), ("spinning_ring", 60), ("bare_ring", 44)):
+        maker.add(f"{function}_stream", 1000 * each, 0.03)
+    maker.add("cache_line_bounce", 180)
+    return record("05_pipe", machine, maker.runs, size)
+
+
 def trace():
     events = [{"name": "thread_name", "ph": "M", "pid": 1, "tid": t, "args": {"name": f"thread {t}"}} for t in (1, 2)]
     chance, at = random.Random(3), {"new lock": 0.0, "old lock": 0.0}

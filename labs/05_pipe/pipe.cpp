@@ -1,0 +1,142 @@
+#include "pipe.hpp"
+
+#include <arpa/inet.h>
+#include <endian.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstdint>
+#include <cstring>
+
+namespace lab::pipe {
+namespace {
+
+// A length as it is sent: 4 bytes, or 12 beyond what 31 bits hold.
+struct Header {
+  explicit Header(std::size_t length) {
+    const auto narrow =
+        static_cast<std::int32_t>(htonl(length > INT32_MAX ? UINT32_MAX : static_cast<std::uint32_t>(length)));
+    std::memcpy(bytes.data(), &narrow, sizeof narrow);
+    if (length <= INT32_MAX) return;
+    const std::uint64_t wide = htobe64(length);
+    std::memcpy(bytes.data() + sizeof narrow, &wide, sizeof wide);
+    size = bytes.size();
+  }
+  std::array<char, 12> bytes;
+  std::size_t size = 4;
+};
+
+template <class T>
+std::span<std::byte> bytes_of(T& value) {
+  return std::as_writable_bytes(std::span(&value, 1));
+}
+
+void ignore_vanished_readers() {
+  struct sigaction now {};
+  if (::sigaction(SIGPIPE, nullptr, &now) == 0 && now.sa_handler == SIG_DFL) std::signal(SIGPIPE, SIG_IGN);
+}
+
+}  // namespace
+
+BufferTooShort::BufferTooShort(std::string taken)
+    : MessageError(
+          fmt::format("a message of {} bytes does not fit into the buffer; the error carries it", taken.size())),
+      message(std::move(taken)) {}
+
+Connection::Connection(Descriptor end, bool readable, bool writable)
+    : end_(std::move(end)), readable_(readable), writable_(writable) {
+  if (!readable && !writable) throw std::invalid_argument("an end must be readable, writable or both");
+}
+
+int Connection::fileno() const {
+  if (closed()) throw NotOpen("this end of the pipe is closed");
+  return end_.get();
+}
+
+void Connection::send_bytes(std::string_view message) {
+  const int fd = fileno();
+  if (!writable_) throw NotOpen("this end of the pipe is read-only");
+  // Header and body in one system call: one wake-up of the reader, and up to PIPE_BUF (4096) bytes in one piece.
+  Header header(message.size());
+  std::array<iovec, 2> parts{iovec{header.bytes.data(), header.size},
+                             iovec{const_cast<char*>(message.data()), message.size()}};
+  // A signal may keep the write from starting, a pipe that is nearly full cut it short: write_all sends what is left.
+  const ssize_t sent = ::writev(fd, parts.data(), parts.size());
+  if (sent < 0 && errno != EINTR && errno != EAGAIN) throw_errno("cannot send a message");
+  const std::size_t done = sent < 0 ? 0 : static_cast<std::size_t>(sent), in_header = std::min(done, header.size);
+  write_all(fd, std::as_bytes(std::span(header.bytes.data(), header.size)).subspan(in_header));
+  write_all(fd, std::as_bytes(std::span(message)).subspan(done - in_header));
+}
+
+void Connection::read_exactly(std::span<std::byte> bytes, bool message_began) const {
+  const std::size_t got = read_full(end_.get(), bytes);
+  if (got == bytes.size()) return;
+  if (got == 0 && !message_began) throw EndOfFile("end of file: every other end of the pipe is closed");
+  throw MessageError("got end of file during a message");
+}
+
+std::size_t Connection::read_length(std::size_t maximum) {
+  fileno();
+  if (!readable_) throw NotOpen("this end of the pipe is write-only");
+  std::uint32_t narrow = 0;
+  read_exactly(bytes_of(narrow), false);
+  std::uint64_t length = ntohl(narrow);
+  if (length == UINT32_MAX) {
+    read_exactly(bytes_of(length), true);
+    length = be64toh(length);
+  } else if (length > INT32_MAX) {
+    length = UINT64_MAX;  // a negative number that nobody sends: longer than any maximum
+  }
+  if (length <= maximum && length < UINT64_MAX) return length;
+  writable_ ? void(readable_ = false) : close();
+  throw MessageError(fmt::format("a message of {} bytes is beyond the maximum of {}; this end is {} now", length,
+                                 maximum, closed() ? "closed" : "write-only"));
+}
+
+std::string Connection::recv_bytes(std::size_t maximum) { return read_body(read_length(maximum)); }
+
+std::string Connection::read_body(std::size_t length) const {
+  std::string body;  // a length is only a claim: room grows with what has arrived
+  for (std::size_t at = 0; at < length; at = body.size()) {
+    body.resize(std::min(length, std::max<std::size_t>(4 * at, 256 << 10)));
+    read_exactly(std::as_writable_bytes(std::span(body)).subspan(at), true);
+  }
+  return body;
+}
+
+std::size_t Connection::recv_bytes_into(std::span<std::byte> buffer, std::size_t offset) {
+  if (offset > buffer.size())
+    throw std::invalid_argument(fmt::format("offset {} is outside a buffer of {} bytes", offset, buffer.size()));
+  const std::size_t length = read_length(std::max(kMessageLimit, buffer.size()));
+  if (length > buffer.size() - offset) throw BufferTooShort(read_body(length));
+  read_exactly(buffer.subspan(offset, length), true);
+  return length;
+}
+
+bool Connection::poll(std::chrono::nanoseconds timeout) const {
+  const int fd = fileno();
+  if (!readable_) throw NotOpen("this end of the pipe is write-only");
+  return wait_for(
+      fd, POLLIN,
+      Clock::now() + std::clamp<std::chrono::nanoseconds>(timeout, std::chrono::seconds(0), std::chrono::hours(24)));
+}
+
+std::pair<Connection, Connection> one_way() {
+  ignore_vanished_readers();
+  auto [out, in] = make_pipe();
+  return {Connection(std::move(out), true, false), Connection(std::move(in), false, true)};
+}
+
+std::pair<Connection, Connection> duplex() {
+  ignore_vanished_readers();
+  auto [a, b] = make_socket_pair(SOCK_STREAM);
+  return {Connection(std::move(a)), Connection(std::move(b))};
+}
+
+}  // namespace lab::pipe

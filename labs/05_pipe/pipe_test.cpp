@@ -1,0 +1,276 @@
+#include "pipe.hpp"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <map>
+#include <thread>
+
+#include "common/os/mapping.hpp"
+#include "common/os/team.hpp"
+
+namespace lab::pipe {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using std::string_literals::operator""s;
+
+void write_raw(const Connection& end, std::string_view bytes) {
+  write_all(end.fileno(), std::as_bytes(std::span(bytes)));
+}
+
+template <class Error, class Call>
+std::string sentence_of(Call call) {
+  try {
+    call();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  ADD_FAILURE() << "no such error";
+  return "";
+}
+
+TEST(Pipe, OneWayGoesOneWay) {
+  auto [receiver, sender] = one_way();
+  EXPECT_TRUE(receiver.readable() && !receiver.writable() && sender.writable() && !sender.readable());
+  sender.send_bytes("there");
+  EXPECT_EQ(receiver.recv_bytes(), "there");
+  EXPECT_THROW(receiver.send_bytes("back"), NotOpen);
+  EXPECT_THROW(sender.recv_bytes(), NotOpen);
+  EXPECT_THROW(sender.poll(), NotOpen);
+}
+
+TEST(Pipe, DuplexGoesBothWays) {
+  auto [a, b] = duplex();
+  a.send_bytes("there");
+  b.send_bytes("back");
+  EXPECT_EQ(b.recv_bytes(), "there");
+  EXPECT_EQ(a.recv_bytes(), "back");
+}
+
+TEST(Pipe, MessagesKeepTheirBoundariesAndMayBeEmpty) {
+  auto [receiver, sender] = one_way();
+  for (const auto& message : {"one"s, ""s, "three"s, std::string(300, '\0'), ""s}) sender.send_bytes(message);
+  EXPECT_EQ(receiver.recv_bytes(), "one");
+  EXPECT_EQ(receiver.recv_bytes(), "");
+  EXPECT_EQ(receiver.recv_bytes(), "three");
+  EXPECT_EQ(receiver.recv_bytes(), std::string(300, '\0'));
+  EXPECT_EQ(receiver.recv_bytes(0), "");
+  EXPECT_FALSE(receiver.poll());
+}
+
+TEST(Pipe, TheFrameIsABigEndianLengthAndTheBody) {
+  auto [receiver, sender] = one_way();
+  sender.send_bytes(std::string(258, 'x'));
+  std::string raw(262, '\0');
+  ASSERT_EQ(read_full(receiver.fileno(), std::as_writable_bytes(std::span(raw))), raw.size());
+  EXPECT_EQ(raw, "\0\0\1\2"s + std::string(258, 'x'));
+}
+
+TEST(Pipe, ALengthBeyond31BitsIsMinusOneAndEightBytes) {
+  auto [a, b] = duplex();
+  write_raw(a, "\xff\xff\xff\xff\0\0\0\0\0\0\0\5hello"s);
+  EXPECT_EQ(b.recv_bytes(), "hello");
+  write_raw(a, "\xff\xff\xff\xff\0\0\0\1\0\0\0\0"s);
+  EXPECT_NE(sentence_of<MessageError>([&, &end = b] { end.recv_bytes(); }).find("4294967296"), std::string::npos);
+}
+
+TEST(Pipe, LengthsNobodySendsAreRefused) {
+  for (const auto& header : {"\x80\0\0\0"s, "\xff\xff\xff\xfe"s, "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"s}) {
+    auto [receiver, sender] = one_way();
+    write_raw(sender, header + "body");
+    EXPECT_THROW(receiver.recv_bytes(), MessageError);
+    EXPECT_THROW(receiver.recv_bytes(SIZE_MAX), NotOpen);
+  }
+}
+
+TEST(Pipe, SixteenMebibytesComeThroughWhole) {
+  for (auto make : {one_way, duplex}) {
+    auto [receiver, sender] = make();
+    std::string message(16 << 20, '\0');
+    for (std::size_t i = 0; i < message.size(); ++i) message[i] = static_cast<char>(i * 2654435761u >> 24);
+    std::jthread other([&message, &end = sender] { end.send_bytes(message); });
+    EXPECT_TRUE(receiver.recv_bytes() == message);
+  }
+}
+
+TEST(Pipe, EndOfFileBetweenMessagesComesAfterTheLastOne) {
+  auto [receiver, sender] = one_way();
+  sender.send_bytes("last");
+  sender.close();
+  EXPECT_TRUE(receiver.poll());
+  EXPECT_EQ(receiver.recv_bytes(), "last");
+  EXPECT_TRUE(receiver.poll()) << "end-of-file is something to find";
+  EXPECT_THROW(receiver.recv_bytes(), EndOfFile);
+  EXPECT_THROW(receiver.recv_bytes(), EndOfFile) << "again and again";
+}
+
+TEST(Pipe, EndOfFileInsideAMessageIsAnError) {
+  for (const auto& cut : {"\0\0"s, "\0\0\0\5hel"s, "\0\0\0\5"s, "\xff\xff\xff\xff\0\0\0"s}) {
+    auto [receiver, sender] = one_way();
+    write_raw(sender, cut);
+    sender.close();
+    EXPECT_EQ(sentence_of<MessageError>([&end = receiver] { end.recv_bytes(); }), "got end of file during a message");
+  }
+}
+
+TEST(Pipe, BeyondTheMaximumADuplexEndBecomesWriteOnly) {
+  auto [a, b] = duplex();
+  a.send_bytes("four");
+  EXPECT_EQ(b.recv_bytes(4), "four") << "just the maximum is not beyond it";
+  a.send_bytes("fives");
+  EXPECT_THROW(b.recv_bytes(4), MessageError);
+  EXPECT_FALSE(b.readable());
+  EXPECT_THROW(b.recv_bytes(), NotOpen);
+  b.send_bytes("still");
+  EXPECT_EQ(a.recv_bytes(), "still");
+}
+
+TEST(Pipe, BeyondTheMaximumAOneWayEndIsClosed) {
+  auto [receiver, sender] = one_way();
+  sender.send_bytes("fives");
+  EXPECT_THROW(receiver.recv_bytes(4), MessageError);
+  EXPECT_TRUE(receiver.closed());
+  try {
+    sender.send_bytes("nobody reads this");
+    ADD_FAILURE() << "the reader has gone";
+  } catch (const std::system_error& error) {
+    EXPECT_EQ(error.code().value(), EPIPE);
+  }
+}
+
+TEST(Pipe, ATooSmallBufferGetsTheWholeMessageByItsError) {
+  auto [receiver, sender] = one_way();
+  std::array<std::byte, 8> buffer{};
+  sender.send_bytes("0123456789");
+  try {
+    receiver.recv_bytes_into(buffer);
+    ADD_FAILURE() << "it does not fit";
+  } catch (const BufferTooShort& error) {
+    EXPECT_EQ(error.message, "0123456789");
+  }
+  sender.send_bytes("next");
+  EXPECT_EQ(receiver.recv_bytes_into(buffer, 4), 4u) << "the connection can still be used";
+  EXPECT_EQ(std::memcmp(buffer.data() + 4, "next", 4), 0);
+  sender.send_bytes("next");
+  EXPECT_THROW(receiver.recv_bytes_into(buffer, 5), BufferTooShort);
+  EXPECT_THROW(receiver.recv_bytes_into(buffer, 9), std::invalid_argument);
+  sender.send_bytes("");
+  EXPECT_EQ(receiver.recv_bytes_into(buffer, 8), 0u);
+}
+
+TEST(Pipe, PollWaitsForTheFirstByteOrTheTimeout) {
+  auto [receiver, sender] = one_way();
+  EXPECT_FALSE(receiver.poll());
+  const auto begin = Clock::now();
+  EXPECT_FALSE(receiver.poll(milliseconds(30)));
+  EXPECT_GE(Clock::now() - begin, milliseconds(30));
+  EXPECT_FALSE(receiver.poll(milliseconds(-5))) << "no time at all";
+  std::jthread later([&end = sender] {
+    std::this_thread::sleep_for(milliseconds(20));
+    end.send_bytes("");
+  });
+  EXPECT_TRUE(receiver.poll(seconds(30)));
+  EXPECT_EQ(receiver.recv_bytes(), "");
+}
+
+TEST(Pipe, AClosedEndSaysSo) {
+  auto [receiver, sender] = one_way();
+  receiver.close();
+  receiver.close();
+  EXPECT_THROW(receiver.recv_bytes(), NotOpen);
+  EXPECT_THROW(receiver.poll(), NotOpen);
+  EXPECT_THROW(receiver.fileno(), NotOpen);
+  sender.close();
+  EXPECT_THROW(sender.send_bytes("x"), NotOpen);
+  EXPECT_THROW(Connection(Descriptor(::dup(0)), false, false), std::invalid_argument);
+}
+
+TEST(Pipe, AMovedEndIsClosed) {
+  auto [receiver, sender] = one_way();
+  Connection other = std::move(sender);
+  EXPECT_TRUE(sender.closed());  // NOLINT: that is the question
+  other.send_bytes("x");
+  EXPECT_EQ(receiver.recv_bytes(), "x");
+}
+
+TEST(Pipe, ValuesGoThroughTheCodec) {
+  using Table = std::map<std::string, std::vector<double>>;
+  auto [a, b] = duplex();
+  const Table table{{"pi", {3, 3.1, 3.14}}, {"none", {}}};
+  a.send(table);
+  a.send(42);
+  a.send("text"s);
+  EXPECT_EQ(b.recv<Table>(), table);
+  EXPECT_THROW(b.recv<std::string>(), MessageError) << "42 is no text";
+  EXPECT_EQ(b.recv<std::string>(), "text") << "the message that could not be read was taken";
+}
+
+TEST(Pipe, AKilledWriterIsEndOfFileOrAnErrorNeverAMessage) {
+  for (const bool inside : {false, true}) {
+    auto [receiver, sender] = one_way();
+    const pid_t pid = fork_child();
+    if (pid == 0) {
+      leave([&, &end = sender] {
+        end.send_bytes("whole");
+        if (inside) write_raw(end, "\0\0\0\7cut"s);
+        ::raise(SIGKILL);
+      });
+    }
+    sender.close();
+    EXPECT_EQ(receiver.recv_bytes(), "whole");
+    if (inside) {
+      EXPECT_THROW(receiver.recv_bytes(), MessageError);
+    } else {
+      EXPECT_THROW(receiver.recv_bytes(), EndOfFile);
+    }
+    ::waitpid(pid, nullptr, 0);
+  }
+}
+
+TEST(Pipe, EndsAreClosedOnExec) {
+  auto [receiver, sender] = one_way();
+  auto [a, b] = duplex();
+  for (const int fd : {receiver.fileno(), sender.fileno(), a.fileno(), b.fileno()})
+    EXPECT_TRUE(::fcntl(fd, F_GETFD) & FD_CLOEXEC);
+}
+
+TEST(Pipe, SignalsDoNotCutMessages) {
+  struct sigaction quiet {};
+  struct sigaction before {};
+  quiet.sa_handler = [](int) {};  // without SA_RESTART: system calls end with EINTR, or with what they have done so far
+  ::sigaction(SIGALRM, &quiet, &before);
+  itimerval often{{0, 500}, {0, 500}};
+  auto [receiver, sender] = one_way();
+  const std::string message(1 << 20, 'm');
+  const pid_t pid = fork_child();
+  if (pid == 0) {
+    leave([&, &end = sender] {
+      ::setitimer(ITIMER_REAL, &often, nullptr);
+      for (int i = 0; i < 20; ++i) end.send_bytes(message);
+    });
+  }
+  sender.close();
+  ::setitimer(ITIMER_REAL, &often, nullptr);
+  int whole = 0;
+  for (int i = 0; i < 20; ++i) whole += receiver.poll(seconds(30)) && receiver.recv_bytes() == message;
+  EXPECT_EQ(whole, 20);
+  EXPECT_THROW(receiver.recv_bytes(), EndOfFile);
+  const itimerval off{};
+  ::setitimer(ITIMER_REAL, &off, nullptr);
+  ::sigaction(SIGALRM, &before, nullptr);
+  int status = -1;
+  ::waitpid(pid, &status, 0);
+  EXPECT_EQ(status, 0);
+}
+
+}  // namespace
+}  // namespace lab::pipe

@@ -1,0 +1,88 @@
+// Two sides that take turns, each in a worker of its own: how every carrier is measured.
+#pragma once
+
+#include <benchmark/benchmark.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "common/harness/measure.hpp"
+
+namespace lab::pipe {
+
+using Turn = std::function<std::uint64_t(int side)>;
+
+/// Runs turn(side) in a worker each for side 0 and 1, once an iteration; on one CPU, or each on its core. An iteration
+/// is `messages` messages: counter cpu_ns is the CPU time of both sides for one of them.
+inline std::vector<Report> take_turns(benchmark::State& state, Vehicle vehicle, Distance distance, int messages,
+                                      const Turn& turn) {
+  std::vector<Report> reports;
+  if (distance == Distance::other_core) {
+    reports = team(state, vehicle, 2, turn);
+  } else {
+    const Team team{.size = 2, .vehicle = vehicle, .prepare = [](int) {
+                      bind_to(std::array{machine().cores.front().cpus.front()});
+                    }};
+    while (state.KeepRunningBatch(state.max_iterations)) {
+      reports = run_team(team, [turn, n = state.max_iterations](int side) {
+        std::uint64_t answers = 0;
+        for (benchmark::IterationCount i = 0; i < n; ++i) answers += turn(side);
+        return answers;
+      });
+    }
+    timed(1e-9 *
+          static_cast<double>(std::max(reports[0].end, reports[1].end) - std::min(reports[0].begin, reports[1].begin)));
+  }
+  state.counters["cpu_ns"] =
+      static_cast<double>(reports[0].cpu + reports[1].cpu) / static_cast<double>(state.max_iterations) / messages;
+  return reports;
+}
+
+/// One message there and one back. Side 0 asks, side 1 answers with as many bytes.
+template <class Carrier, Distance distance = Distance::other_core, Vehicle vehicle = Vehicle::processes>
+void there_and_back(benchmark::State& state) {
+  Carrier carrier;
+  const std::string message(static_cast<std::size_t>(state.range(0)), 'm');
+  const auto reports =
+      take_turns(state, vehicle, distance, 2, [&, buffer = std::vector<std::byte>()](int side) mutable {
+        buffer.resize(message.size());  // each worker has its own
+        buffer.front() = buffer.back() = std::byte{0};
+        if (side == 0) carrier.send(side, message);
+        const std::size_t got = carrier.receive(side, buffer);
+        if (side == 1) carrier.send(side, message);
+        return std::uint64_t{got == message.size() && buffer.front() == std::byte{'m'} &&
+                             buffer.back() == std::byte{'m'}};
+      });
+  for (const Report& r : reports)
+    expect(state, r.answer == static_cast<std::uint64_t>(state.max_iterations),
+           "a message did not come back as it was sent");
+}
+
+/// Side 0 sends, side 1 takes: messages of 64 bytes, as fast as they can. An iteration is kStreamed of them.
+constexpr int kStreamed = 1000;
+template <class Carrier>
+void stream(benchmark::State& state) {
+  Carrier carrier;
+  const auto reports = take_turns(state, Vehicle::processes, Distance::other_core, kStreamed, [&](int side) {
+    std::array<char, 64> message{};
+    std::uint64_t right = 0;
+    for (int i = 0; i < kStreamed; ++i) {
+      message[0] = static_cast<char>(i);
+      if (side == 0) {
+        carrier.send(side, {message.data(), message.size()});
+      } else {
+        const std::size_t got = carrier.receive(side, std::as_writable_bytes(std::span(message)));
+        right += got == message.size() && message[0] == static_cast<char>(i);
+      }
+    }
+    return right;
+  });
+  expect(state, reports[1].answer == static_cast<std::uint64_t>(kStreamed * state.max_iterations),
+         "a streamed message was lost or changed");
+}
+
+}  // namespace lab::pipe
