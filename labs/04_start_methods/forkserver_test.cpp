@@ -180,7 +180,8 @@ TEST(Nursery, AKilledClientTakesServerAndWorkersAlong) {
     leave([&] {
       const Nursery nursery;
       (*pids)[0] = nursery.server();
-      (*pids)[1] = nursery.start("sleep_long").pid;
+      const Forked worker = nursery.start("sleep_long");
+      (*pids)[1] = worker.pid;
       ::pause();
     });
   }
