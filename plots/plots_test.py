@@ -21,7 +21,8 @@ import synthetic  # noqa: E402
 from series import Point, Series  # noqa: E402
 
 FIGURES = {"01_cores": ("workers", "amdahl", "machine"), "02_gil": ("timeline", "speed_up", "convoy"),
-           "04_start_methods": ("cost", "memory", "inheritance"), "05_pipe": ("size", "one_byte", "streaming")}
+           "04_start_methods": ("cost", "memory", "inheritance"), "05_pipe": ("size", "one_byte", "streaming"),
+           "06_pool_map": ("timeline", "cost")}
 NAMES = {f"{lab}_{figure}{kind}" for lab, figures in FIGURES.items() for figure in figures
          for kind in (".svg", ".png", ".csv")}
 
@@ -55,6 +56,7 @@ class Drawing(unittest.TestCase):
             synthetic.store(self.root / machine, synthetic.gil(machine), synthetic.trace())
             synthetic.store(self.root / machine, synthetic.starts(machine))
             synthetic.store(self.root / machine, synthetic.pipe(machine))
+            synthetic.store(self.root / machine, synthetic.pool(machine), synthetic.pool_trace())
         status, printed, said = self.draw()
         self.assertEqual((status, printed.count("\n"), said), (0, sum(map(len, FIGURES.values())) * len(synthetic.MACHINES), ""))
         for machine in synthetic.MACHINES:
@@ -65,6 +67,7 @@ class Drawing(unittest.TestCase):
         synthetic.store(self.root / "m", synthetic.gil(), synthetic.trace())
         synthetic.store(self.root / "m", synthetic.starts())
         synthetic.store(self.root / "m", synthetic.pipe())
+        synthetic.store(self.root / "m", synthetic.pool(), synthetic.pool_trace())
         self.assertEqual(self.draw()[0], 0)
         run = [sys.executable, "-B", str(HERE / "draw.py"), "--results", str(self.root), "--out", str(self.root / "again")]
         subprocess.run(run, check=True, timeout=100, stdout=subprocess.DEVNULL)

@@ -125,6 +125,32 @@ def pipe(machine="small", rounds=15, size="normal", bad=lambda at: at in (3, 9))
     return record("05_pipe", machine, maker.runs, size)
 
 
+def pool(machine="small", rounds=15, size="normal", bad=lambda at: at in (3, 9)):
+    maker = Maker(rounds, bad)
+    maker.add("pipe_round_trip", 9500)
+    for workers in (1, 2):
+        for method, ns in (("apply", 12000), ("apply_async", 2500), ("map_chunk_1", 1200), ("map", 30), ("imap", 4000),
+                           ("imap_unordered", 4100)):
+            maker.add(f"{method}/workers:{workers}", ns / workers if method != "apply" else ns)
+    maker.add("starmap/workers:2", 20)
+    return record("06_pool_map", machine, maker.runs, size)
+
+
+def pool_trace():
+    events = [{"name": "thread_name", "ph": "M", "pid": 1, "tid": t, "args": {"name": f"ForkPoolWorker-{t + 1}"}}
+              for t in range(3)]
+    at = [0.0] * 3
+    for method, workers in (("apply", 1), ("apply_async", 3), ("map, chunks of 4", 3), ("map, chunks of 1", 3), ("imap", 3),
+                            ("imap_unordered", 3)):
+        for task in range(12):
+            worker = min(range(workers), key=at.__getitem__)
+            length = 1000.0 + task * 5 % 12 * 400
+            events.append({"name": method, "ph": "X", "ts": at[worker], "dur": length, "pid": 1, "tid": worker})
+            at[worker] += length
+        at = [max(at)] * 3
+    return {"traceEvents": events}
+
+
 def trace():
     events = [{"name": "thread_name", "ph": "M", "pid": 1, "tid": t, "args": {"name": f"thread {t}"}} for t in (1, 2)]
     chance, at = random.Random(3), {"new lock": 0.0, "old lock": 0.0}

@@ -76,7 +76,7 @@ class Decoder {
   void get(std::tuple<T...>& values) {
     expect('t');
     expect(static_cast<char>(sizeof...(T)));
-    std::apply([this](auto&... value) { (get(value), ...); }, values);
+    std::apply([&](auto&... value) { (get(value), ...); }, values);
   }
   template <Composite T>
   void get(T& value) {

@@ -77,7 +77,7 @@ class Encoder {
   void put(const std::tuple<T...>& values) {
     bytes.push_back('t');
     bytes.push_back(static_cast<char>(sizeof...(T)));
-    std::apply([this](const auto&... value) { (put(value), ...); }, values);
+    std::apply([&](const auto&... value) { (put(value), ...); }, values);
   }
   template <Composite T>
   void put(const T& value) {

@@ -1,0 +1,75 @@
+// What is shown and not timed: orders of results, names of workers, a killed worker, and the timeline.
+#pragma once
+
+#include <fmt/format.h>
+
+#include "tasks.hpp"
+
+namespace lab::pool {
+
+/// The same waits by each method: in which order do results come?
+inline void show_order() {
+  SturdyPool pool(with(3));
+  const std::vector<int> waits{60'000, 20'000, 40'000, 10'000, 30'000, 50'000};
+  const auto start = Clock::now();
+  const auto show = [&](const char* method, int wait) {
+    fmt::print("{:<15} task of {:>2} ms   after {:>3.0f} ms\n", method, wait / 1000,
+               std::chrono::duration<double, std::milli>(Clock::now() - start).count());
+  };
+  for (const int wait : pool.map<int>("wait_us", waits, 1)) show("map", wait);
+  for (const int wait : pool.imap<int>("wait_us", waits)) show("imap", wait);
+  for (const int wait : pool.imap_unordered<int>("wait_us", waits)) show("imap_unordered", wait);
+}
+
+/// Squares, and which worker made them.
+inline void show_squares() {
+  SturdyPool pool(with(3));
+  fmt::print("apply           {}\n", pool.apply<std::string>("who", 7));
+  for (const auto& line : pool.map<std::string>("who", numbers(6), 2)) fmt::print("map, chunks of 2 {}\n", line);
+  for (const auto& line : pool.imap_unordered<std::string>("who", numbers(6))) fmt::print("imap_unordered  {}\n", line);
+}
+
+inline Seen death_is_reported() {
+  Pool faithful(with(2));
+  const auto lost = faithful.apply_async<int>("die", std::tuple(0));
+  const bool others = faithful.apply_async<int>("square", std::tuple(3)).get(std::chrono::seconds(10)) == 9;
+  lost.wait(std::chrono::milliseconds(200));
+  const bool silent = !lost.ready() && others;
+  SturdyPool sturdy(with(2));
+  const auto pids = sturdy.pids();
+  try {
+    sturdy.apply_async<int>("die", std::tuple(0)).get(std::chrono::seconds(10));
+  } catch (const std::exception& error) {
+    const std::string said = error.what();
+    const bool names =
+        said.find("signal 9") != said.npos && said.find("task die") != said.npos &&
+        std::ranges::any_of(pids, [&](pid_t pid) { return said.find(fmt::format("pid {}", pid)) != said.npos; });
+    const bool goes_on = sturdy.apply_async<int>("square", std::tuple(3)).get(std::chrono::seconds(10)) == 9;
+    return {names && goes_on && silent,
+            fmt::format("\"{}\"; the faithful pool said {}", said, silent ? "nothing" : "something")};
+  }
+  return {false, "the task of a killed worker had a result"};
+}
+
+/// Twelve uneven waits on three workers by each method: a track a worker.
+inline void tasks_on_workers(Trace& trace) {
+  SturdyPool pool(with(3));
+  std::vector<int> waits;
+  for (int i = 0; i < 12; ++i) waits.push_back(1000 + i * 5 % 12 * 400);
+  std::map<std::string, int> tracks;
+  const auto note = [&](const char* method, const Done& done) {
+    const auto [track, fresh] = tracks.emplace(done.worker, static_cast<int>(tracks.size()));
+    if (fresh) trace.name_track(track->second, done.worker);
+    trace.span(method, track->second, done.begin, done.end);
+  };
+  for (const int wait : waits) note("apply", pool.apply<Done>("noted_wait", wait));
+  std::vector<AsyncResult<Done>> pending;
+  for (const int wait : waits) pending.push_back(pool.apply_async<Done>("noted_wait", std::tuple(wait)));
+  for (const auto& result : pending) note("apply_async", result.get());
+  for (const Done& done : pool.map<Done>("noted_wait", waits, 4)) note("map, chunks of 4", done);
+  for (const Done& done : pool.map<Done>("noted_wait", waits, 1)) note("map, chunks of 1", done);
+  for (const Done& done : pool.imap<Done>("noted_wait", waits)) note("imap", done);
+  for (const Done& done : pool.imap_unordered<Done>("noted_wait", waits)) note("imap_unordered", done);
+}
+
+}  // namespace lab::pool

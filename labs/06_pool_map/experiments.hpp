@@ -1,0 +1,176 @@
+// The experiments: what is run in each variant. Which of them there are, and what is believed of them, is in main.cpp.
+#pragma once
+
+#include <sys/wait.h>
+
+#include "tasks.hpp"
+
+namespace lab::pool {
+
+using namespace std::chrono_literals;
+
+// ---- What an empty task costs: an iteration is a task.
+
+template <class Method>
+inline void empty_tasks(benchmark::State& state, Method method) {
+  SturdyPool pool(placed(static_cast<int>(state.range(0))));
+  pool.map<int>("same", numbers(100), 1);
+  const auto items = numbers(state.max_iterations);
+  std::vector<int> results;
+  while (state.KeepRunningBatch(state.max_iterations)) results = method(pool, items);
+  expect(state, results == items, "results are missing, wrong or out of order");
+}
+
+inline std::vector<int> by_apply(Pool& pool, const std::vector<int>& items) {
+  std::vector<int> results;
+  for (const int item : items) results.push_back(pool.apply<int>("same", item));
+  return results;
+}
+inline std::vector<int> by_apply_async(Pool& pool, const std::vector<int>& items) {
+  std::vector<AsyncResult<int>> pending;
+  for (const int item : items) pending.push_back(pool.apply_async<int>("same", std::tuple(item)));
+  std::vector<int> results;
+  for (const auto& result : pending) results.push_back(result.get(60s));
+  return results;
+}
+inline std::vector<int> taken(Results<int> results) {
+  std::vector<int> all;
+  for (const int result : results) all.push_back(result);
+  return all;
+}
+inline void apply(benchmark::State& state) { empty_tasks(state, by_apply); }
+inline void apply_async(benchmark::State& state) { empty_tasks(state, by_apply_async); }
+inline void map(benchmark::State& state) {
+  empty_tasks(state, [](Pool& pool, const auto& items) { return pool.map_async<int>("same", items).get(60s); });
+}
+inline void map_chunk_1(benchmark::State& state) {
+  empty_tasks(state, [](Pool& pool, const auto& items) { return pool.map_async<int>("same", items, 1).get(60s); });
+}
+inline void starmap(benchmark::State& state) {
+  empty_tasks(state, [](Pool& pool, const auto& items) {
+    return pool.starmap_async<int>("same", std::vector<std::tuple<int>>(items.begin(), items.end())).get(60s);
+  });
+}
+inline void imap(benchmark::State& state) {
+  empty_tasks(state, [](Pool& pool, const auto& items) { return taken(pool.imap<int>("same", items)); });
+}
+inline void imap_unordered(benchmark::State& state) {
+  empty_tasks(state, [](Pool& pool, const auto& items) {
+    auto all = taken(pool.imap_unordered<int>("same", items));
+    std::sort(all.begin(), all.end());
+    return all;
+  });
+}
+
+// The floor: one byte to a process on another core, and back.
+inline void pipe_round_trip(benchmark::State& state) {
+  auto [their_in, our_out] = make_pipe();
+  auto [our_in, their_out] = make_pipe();
+  const auto [here, there] = two_cores();
+  const pid_t pid = fork_child();
+  if (pid == 0) {
+    leave([&, &out = our_out, in = their_in.get(), back = their_out.get(), cpu = there] {
+      out.reset();
+      settle(cpu);
+      for (std::array<std::byte, 1> byte; read_full(in, byte) == 1;) write_all(back, byte);
+    });
+  }
+  settle(here);
+  std::array<std::byte, 1> byte{};
+  for (auto _ : state) {
+    write_all(our_out.get(), byte);
+    expect(state, read_full(our_in.get(), byte) == 1, "the other end is gone");
+  }
+  our_out.reset();
+  ::waitpid(pid, nullptr, 0);
+}
+
+inline void process_a_task(benchmark::State& state) {
+  for (auto _ : state) expect(state, nursery->start("one task").exit_code(Clock::now() + 60s) == 0, "a process failed");
+}
+
+// ---- 64 uneven tasks: when does the first result come, when the last? The first task is the longest.
+inline std::vector<int> uneven() {
+  std::vector<int> waits{4000};
+  for (int i = 1; i < 64; ++i) waits.push_back(100 + 37 * i % 64 * 8);
+  return waits;
+}
+template <class Method>
+inline void uneven_tasks(benchmark::State& state, Method method) {
+  SturdyPool pool(with(kMany));
+  const auto waits = uneven();
+  double first = 0;
+  for (auto _ : state) {
+    const auto start = Clock::now();
+    std::int64_t sum = 0;
+    method(pool, waits, [&](int result) {
+      if (sum == 0) first += std::chrono::duration<double>(Clock::now() - start).count();
+      sum += result;
+    });
+    expect(state, sum == std::accumulate(waits.begin(), waits.end(), std::int64_t{0}), "a result is missing");
+  }
+  state.counters["first_ms"] = 1e3 * first / static_cast<double>(state.max_iterations);
+}
+inline void uneven_map(benchmark::State& state) {
+  uneven_tasks(state, [](Pool& pool, const auto& waits, auto take) {
+    std::ranges::for_each(pool.map<int>("wait_us", waits, 1), take);
+  });
+}
+inline void uneven_imap(benchmark::State& state) {
+  uneven_tasks(state, [](Pool& pool, const auto& waits, auto take) {
+    for (const int result : pool.imap<int>("wait_us", waits)) take(result);
+  });
+}
+inline void uneven_imap_unordered(benchmark::State& state) {
+  uneven_tasks(state, [](Pool& pool, const auto& waits, auto take) {
+    for (const int result : pool.imap_unordered<int>("wait_us", waits)) take(result);
+  });
+}
+
+// ---- Tasks that wait, on four workers.
+inline constexpr int kWait = 5000;  // us
+template <class Body>
+inline void waits(benchmark::State& state, Vehicle vehicle, Body body) {
+  SturdyPool pool(with(4, vehicle));
+  for (auto _ : state) body(pool);
+}
+inline void one_wait(benchmark::State& state) {
+  waits(state, Vehicle::processes, [](Pool& pool) { pool.apply<int>("wait_us", kWait); });
+}
+inline void twelve_waits_by_apply(benchmark::State& state) {
+  waits(state, Vehicle::processes, [](Pool& pool) {
+    for (int i = 0; i < 12; ++i) pool.apply<int>("wait_us", kWait);
+  });
+}
+inline void twelve_waits(benchmark::State& state) {
+  waits(state, state.range(0) == 1 ? Vehicle::threads : Vehicle::processes,
+        [](Pool& pool) { pool.map<int>("wait_us", std::vector(12, kWait), 1); });
+}
+inline void countdowns(benchmark::State& state) {
+  SturdyPool pool(with(kCores, state.range(0) == 1 ? Vehicle::threads : Vehicle::processes));
+  for (auto _ : state) pool.map<int>("count_down", std::vector(8 * kCores, 1000), 1);
+}
+
+// ---- Five batches of eight countdowns, submitted at once.
+inline void five_batches(benchmark::State& state) {
+  SturdyPool pool(with(kCores));
+  double submitted = 0, spread = 0, out_of_order = 0;
+  for (auto _ : state) {
+    const auto seconds = [start = Clock::now()] { return std::chrono::duration<double>(Clock::now() - start).count(); };
+    std::vector<double> ends(5);
+    std::vector<AsyncResult<std::vector<int>>> batches;
+    for (double& end : ends)
+      batches.push_back(pool.map_async<int>("count_down", std::vector(8, 4000), {},
+                                            {.callback = [&end, seconds](const auto&) { end = seconds(); }}));
+    const double submission = seconds();
+    for (const auto& batch : batches) batch.get(60s);
+    submitted += submission / ends.back();
+    out_of_order += !std::ranges::is_sorted(ends);
+    std::adjacent_difference(ends.begin(), ends.end(), ends.begin());
+    spread += *std::ranges::max_element(ends) / *std::ranges::min_element(ends);
+  }
+  const auto n = static_cast<double>(state.max_iterations);
+  state.counters.insert({{"submitted", submitted / n}, {"spread", spread / n}, {"out_of_order", out_of_order}});
+}
+
+}  // namespace lab::pool

@@ -1,0 +1,114 @@
+// Lab 06 · Pool: eight ways to hand work to a pool                                  about 25 s
+//
+// Question   apply, map, imap, imap_unordered, starmap and their asynchronous forms: what does a task cost in each,
+// when does
+//            the first result come, and what happens to a task whose worker is killed?
+// Predict    Twelve tasks that wait 5 ms each, on four workers: how long by map, how long by apply in a loop?
+// Run        make lab-06
+// Vary       --show order · --show squares · kWindow in crew.cpp · a method of SturdyConduct left out
+// Book       Mastering Python, 1st ed., "Multiprocessing", pools of workers; High Performance Python, "The
+// multiprocessing
+//            Module", finding primes (map, imap, imap_unordered)
+#include <fmt/format.h>
+
+#include "demonstrations.hpp"
+#include "experiments.hpp"
+
+namespace {
+
+using namespace lab::pool;
+
+void one_and_many(lab::Family* family) { family->ArgName("workers")->Arg(1)->Arg(kMany); }
+BENCHMARK(apply)->Apply(lab::blocking<one_and_many>);
+BENCHMARK(apply_async)->Apply(lab::blocking<one_and_many>);
+BENCHMARK(map)->Apply(lab::blocking<one_and_many>);
+BENCHMARK(map_chunk_1)->Apply(lab::blocking<one_and_many>);
+BENCHMARK(starmap)->Apply(lab::blocking<[](lab::Family* f) { f->ArgName("workers")->Arg(kMany); }>);
+BENCHMARK(imap)->Apply(lab::blocking<one_and_many>);
+BENCHMARK(imap_unordered)->Apply(lab::blocking<one_and_many>);
+BENCHMARK(pipe_round_trip)->Apply(lab::blocking);
+BENCHMARK(process_a_task)->Apply(lab::blocking);
+BENCHMARK(uneven_map)->Apply(lab::blocking);
+BENCHMARK(uneven_imap)->Apply(lab::blocking);
+BENCHMARK(uneven_imap_unordered)->Apply(lab::blocking);
+BENCHMARK(one_wait)->Apply(lab::blocking);
+BENCHMARK(twelve_waits_by_apply)->Apply(lab::blocking);
+BENCHMARK(twelve_waits)->Apply(lab::blocking<[](lab::Family* f) { f->ArgName("threads")->Arg(0)->Arg(1); }>);
+BENCHMARK(countdowns)->Apply(lab::blocking<[](lab::Family* f) { f->ArgName("threads")->Arg(0)->Arg(1); }>);
+BENCHMARK(five_batches)->Apply(lab::blocking);
+
+std::string at(const char* method, int workers) { return fmt::format("{}/workers:{}", method, workers); }
+
+lab::Measure map_is_cheapest() {
+  std::vector<lab::Point> points;
+  for (const char* other : {"imap", "imap_unordered", "apply_async", "apply"}) {
+    points.push_back(
+        lab::ratio(at("map", kMany), at(other, kMany)).at_most(1.05).labelled(std::string("against ") + other));
+  }
+  return lab::model(points);
+}
+lab::Point of_five_batches(const char* counter) {
+  return lab::compute({{"five_batches", counter}}, [](std::span<const double> x) { return x[0]; }).labelled(counter);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  using namespace lab;
+  nursery = std::make_unique<start::Nursery>();
+  const auto first_of = [](const char* variant) { return Value(variant, "first_ms"); };
+  return run(
+      argc, argv,
+      {.title = "Pool: eight ways to hand work to a pool",
+       .question = "apply, map, imap and their sisters: what does a task cost in each, when does the first result "
+                   "come, and what if a worker is killed?",
+       .predict = "12 tasks that wait 5 ms each, on 4 workers: how long by map, how long by apply in a loop?",
+       .claims =
+           {{.id = "pool.async_returns",
+             .text = "Five batches are submitted in under 1 % of the time they take, and finish in order at even "
+                     "spacing (longest over shortest interval)",
+             .measure = model({of_five_batches("submitted").at_most(0.01), of_five_batches("spread").at_most(1.25),
+                               of_five_batches("out_of_order").at_most(0)}),
+             .book = Book{0, 0,
+                          "Mastering Python, 1st ed.: submitted in 0.000 s, done after 1.51, 2.98, 4.46, 5.98, 7.39 s"},
+             .because = "what waits stands in one queue, served from the front"},
+            {.id = "pool.imap_first",
+             .text = "imap gives its first result before map gives any",
+             .measure = ratio(first_of("uneven_imap"), first_of("uneven_map")).at_most(0.8),
+             .because = "map answers when everything is there"},
+            {.id = "pool.unordered_first",
+             .text = "imap_unordered gives its first result before imap does, when the first task is a long one",
+             .measure = ratio(first_of("uneven_imap_unordered"), first_of("uneven_imap")).at_most(0.8),
+             .because = "imap holds back what is early until its turn has come"},
+            {.id = "pool.apply_serial",
+             .text = "apply in a loop keeps one of four workers busy: twelve waits take the time of twelve",
+             .measure = ratio("twelve_waits_by_apply", "one_wait").within(11.4, 12.6),
+             .because = "apply waits for its task before the next is submitted"},
+            {.id = "pool.waves",
+             .text = "Twelve equal waits on four workers take the time of three",
+             .measure = ratio("twelve_waits/threads:0", "one_wait").within(2.9, 3.2),
+             .because = "12 / 4 = 3 waves"},
+            {.id = "pool.map_cheapest",
+             .text = "No method is cheaper per empty task than map",
+             .measure = map_is_cheapest(),
+             .book = Book{0, 0,
+                          "High Performance Python, 1st ed., finding primes, a comment in the code: map is fastest, "
+                          "imap and imap_unordered slower"},
+             .because = "a chunk shares one message among its tasks"},
+            {.id = "pool.reuse",
+             .text = "A process for each small task costs at least 10 times a task of a pool",
+             .measure = ratio("process_a_task", at("apply", 1)).at_least(10),
+             .because = "a pool pays for its processes once"},
+            {.id = "pool.dummy_io",
+             .text = "For tasks that wait, a pool of threads does as well as one of processes",
+             .measure = ratio("twelve_waits/threads:1", "twelve_waits/threads:0").at_most(1.05),
+             .because = "who waits needs no core"},
+            {.id = "pool.death_is_reported",
+             .text = "A worker is killed: the sturdy pool names signal, pid and task and goes on; the faithful one "
+                     "never answers for that task",
+             .measure = correctness(death_is_reported),
+             .because = "a worker's death is an event like a reply: one must look for it"}},
+       .floors = {{at("apply", 1), "pipe_round_trip"}, {at("map_chunk_1", 1), "pipe_round_trip"}},
+       .trace = tasks_on_workers,
+       .shows = {{"order", show_order}, {"squares", show_squares}}});
+}

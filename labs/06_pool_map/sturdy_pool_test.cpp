@@ -1,0 +1,268 @@
+// Each trap of CPython's Pool, what it does to the faithful pool, and the sturdy pool's answer to the same.
+#include <fmt/format.h>
+
+#include <random>
+
+#include "pool_tasks.hpp"
+#include "shared_pipe_trap.hpp"
+
+namespace lab::pool {
+namespace {
+
+class Traps : public BothVehicles {};
+INSTANTIATE_TEST_SUITE_P(Pool, Traps, ::testing::Values(Vehicle::processes, Vehicle::threads), vehicle_name);
+
+template <class V>
+::testing::AssertionResult hangs(const AsyncResult<V>& result) {
+  try {
+    result.get(kHangs);
+  } catch (const TimeoutError&) {
+    return ::testing::AssertionSuccess();
+  } catch (...) {
+    return ::testing::AssertionFailure() << "it answered: " << sentence_of(std::current_exception());
+  }
+  return ::testing::AssertionFailure() << "it answered";
+}
+
+template <class E, class V>
+std::string told(const AsyncResult<V>& result) {
+  try {
+    result.get(kSoon);
+  } catch (const E& error) {
+    return error.what();
+  } catch (...) {
+    ADD_FAILURE() << "another error: " << sentence_of(std::current_exception());
+    return "";
+  }
+  ADD_FAILURE() << "no error";
+  return "";
+}
+
+TEST_P(Traps, AChunkSizeBelow1) {
+  Pool faithful(with(1));
+  EXPECT_EQ(faithful.map<int>("mark", std::vector{7, 8}, 0), (std::vector{0, 0}));
+  EXPECT_EQ(faithful.map<int>("mark", std::vector{7, 8}, -1), (std::vector{0, 0}));
+  EXPECT_EQ(seen()[7], 0);
+  SturdyPool sturdy(with(1));
+  EXPECT_THROW(sturdy.map<int>("mark", std::vector{7, 8}, 0), std::invalid_argument);
+}
+
+TEST_P(Traps, ImapReadsTheWholeInputBeforeAnybodyAsks) {
+  const auto count = [](int most) {
+    return [n = 0, most]() mutable { return n < most ? (++seen()[1], std::optional(n++)) : std::nullopt; };
+  };
+  {
+    Pool faithful(with(1));
+    auto results = faithful.imap<int>("echo_number", count(2000));
+    EXPECT_TRUE(eventually([] { return seen()[1] == 2000; }));
+  }
+  seen()[1] = 0;
+  SturdyPool sturdy(with(1));
+  auto results = sturdy.imap<int>("echo_number", count(INT_MAX));  // as good as endless
+  for (int i = 0; i < 3000; ++i) {
+    ASSERT_EQ(results.next(kSoon), i);
+    ASSERT_LE(seen()[1], i + 1 + 65 + 1);  // 64 in store, one that waits for room, one that this next() made room for
+  }
+}
+
+TEST_P(Traps, ACallbackThatThrows) {
+  const Callbacks<int> bad{.callback = [](int) { throw std::runtime_error("bad callback"); }};
+  {
+    Pool faithful(with(2));
+    EXPECT_TRUE(hangs(faithful.apply_async<int>("square", std::tuple(2), bad)));
+    EXPECT_TRUE(hangs(faithful.apply_async<int>("square", std::tuple(3))));  // all later ones too
+    EXPECT_THROW(faithful.terminate(), std::logic_error);
+  }
+  SturdyPool sturdy(with(2));
+  EXPECT_EQ(sturdy.apply_async<int>("square", std::tuple(2), bad).get(kSoon), 4);
+  EXPECT_EQ(sturdy.apply<int>("square", 3), 9);
+  const Callbacks<int> bad_error{.error_callback = [](auto) { throw std::runtime_error("bad error callback"); }};
+  told<std::runtime_error>(sturdy.apply_async<int>("odd_fails", std::tuple(1), bad_error));
+  EXPECT_EQ(sturdy.apply<int>("square", 4), 16);
+}
+
+TEST_P(Traps, AResultOrAnErrorThatCannotBeDecoded) {
+  {
+    Pool faithful(with(2));
+    EXPECT_TRUE(hangs(faithful.apply_async<int>("unreadable_error", std::tuple(1))));
+    EXPECT_TRUE(hangs(faithful.apply_async<int>("square", std::tuple(3))));
+    EXPECT_THROW(faithful.terminate(), std::logic_error);
+  }
+  {
+    Pool faithful(with(2));
+    EXPECT_TRUE(hangs(faithful.apply_async<std::string>("square", std::tuple(3))));  // square returns an int
+  }
+  SturdyPool sturdy(with(2));
+  told<std::bad_alloc>(sturdy.apply_async<int>("unreadable_error", std::tuple(1)));
+  told<MessageError>(sturdy.apply_async<std::string>("square", std::tuple(3)));
+  told<MessageError>(sturdy.map_async<std::string>("square", up_to(10), 3));
+  EXPECT_EQ(sturdy.apply<int>("square", 3), 9);
+}
+
+TEST_P(Traps, WhatIsNoOrdinaryErrorEndsTheWorker) {
+  for (const char* task : {"leaves", "throws_number"}) {
+    Pool faithful(with(1));
+    const auto result = faithful.apply_async<int>(task, std::tuple(3));
+    EXPECT_TRUE(hangs(result));
+    EXPECT_EQ(faithful.apply<std::string>("worker_name", 1).back(), '2');  // it was replaced
+    SturdyPool sturdy(with(1));
+    told<TaskError>(sturdy.apply_async<int>(task, std::tuple(3)));
+    EXPECT_EQ(sturdy.apply<std::string>("worker_name", 1).back(), '1');  // it lives
+  }
+}
+
+TEST_P(Traps, WhatIsPendingAtTerminate) {
+  const auto pending = [](Pool& pool) {
+    std::vector results{pool.map_async<int>("wait_for_flag", up_to(8), 1), pool.map_async<int>("square", up_to(8), 1)};
+    auto stream = pool.imap<int>("square", up_to(8));
+    std::this_thread::sleep_for(10ms);
+    pool.terminate();
+    return std::pair(results, std::move(stream));
+  };
+  {
+    Pool faithful(with(2));
+    auto [results, stream] = pending(faithful);
+    EXPECT_TRUE(hangs(results[0]));
+    EXPECT_TRUE(hangs(results[1]));
+    EXPECT_THROW(stream.next(kHangs), TimeoutError);
+    EXPECT_THROW(faithful.apply<int>("square", 1), NotRunning);
+    for (int i = 0; i < 8; ++i) seen()[i] = 1;  // threads cannot be ended
+  }
+  for (int i = 0; i < 8; ++i) seen()[i] = 0;
+  SturdyPool sturdy(with(2));
+  auto [results, stream] = pending(sturdy);
+  told<Terminated>(results[0]);
+  told<Terminated>(results[1]);
+  EXPECT_THROW(stream.next(kSoon), Terminated);
+  EXPECT_EQ(stream.next(kSoon), std::nullopt);
+  for (int i = 0; i < 8; ++i) seen()[i] = 1;
+}
+
+TEST_P(Traps, AnInitializerThatFails) {
+  Options options = with(2);
+  options.initializer = "initializer_fails";
+  options.initargs = encode(9);
+  {
+    Pool faithful(options);
+    EXPECT_TRUE(eventually([] { return seen()[9] > 30; }));  // and so on
+  }
+  SturdyPool sturdy(options);
+  std::string sentence;
+  EXPECT_TRUE(eventually([&] {
+    try {
+      sturdy.apply_async<int>("square", std::tuple(2)).get(kSoon);
+    } catch (const NotRunning& error) {
+      sentence = error.what();
+    }
+    return !sentence.empty();
+  }));
+  EXPECT_NE(sentence.find("no database"), std::string::npos) << sentence;
+  EXPECT_NE(sentence.find("initializer_fails"), std::string::npos) << sentence;
+  const int tries = seen()[9];
+  std::this_thread::sleep_for(50ms);
+  EXPECT_LE(seen()[9], tries + 1);  // the other worker may have been on its way
+}
+
+TEST(Killed, AWorkerThatDiesFailsItsTaskAndIsReplaced) {
+  {
+    Pool faithful(with(1));
+    EXPECT_TRUE(hangs(faithful.apply_async<int>("kill_self", std::tuple(SIGKILL))));
+    EXPECT_EQ(faithful.apply<int>("square", 3), 9);  // others go on
+  }
+  SturdyPool sturdy(with(1));
+  const pid_t pid = sturdy.pids().front();
+  const std::string sentence = told<WorkerLost>(sturdy.apply_async<int>("kill_self", std::tuple(SIGKILL)));
+  for (const std::string& part : {fmt::format("pid {}", pid), std::string("signal 9"), std::string("kill_self"),
+                                  std::string("ForkPoolWorker-1")}) {
+    EXPECT_NE(sentence.find(part), std::string::npos) << sentence;
+  }
+  EXPECT_NE(sturdy.apply<int>("pid", 1), pid);
+  EXPECT_NE(told<WorkerLost>(sturdy.apply_async<int>("exits", std::tuple(5))).find("status 5"), std::string::npos);
+  EXPECT_EQ(sturdy.apply<int>("square", 3), 9);
+}
+
+TEST(Killed, OnlyTheChunkThatRanFails) {
+  SturdyPool pool(with(2));
+  pool.map<int>("square", up_to(1000), 1);  // now several chunks are on their way to a worker at once
+  auto good = pool.map_async<int>("square", up_to(300), 1);
+  auto fatal = pool.apply_async<int>("kill_self", std::tuple(SIGABRT));
+  auto more = pool.map_async<int>("square", up_to(300), 1);
+  EXPECT_NE(told<WorkerLost>(fatal).find("signal 6"), std::string::npos);
+  EXPECT_EQ(good.get(kSoon).size(), 300u);
+  EXPECT_EQ(more.get(kSoon).size(), 300u);
+}
+
+// Idle, reading a large argument, computing, writing a large result, in short tasks and in long ones.
+TEST(Killed, AtAnyMomentAtMostOneTaskIsLost) {
+  SturdyPool pool(with(2));
+  std::mt19937 random(1);
+  int lost = 0;
+  for (int round = 0; round < 40; ++round) {
+    const bool large = round % 2 == 0;
+    pool.map<int>("sleep_ms", std::vector{2, 2}, 1);  // both workers are there
+    const std::string text(large ? 4 << 20 : 10, 'x');
+    auto results = pool.imap<std::string>("echo", std::vector(large ? 4 : 400, text));
+    std::this_thread::sleep_for(std::chrono::microseconds(random() % 8000));
+    ::kill(pool.pids()[round / 2 % 2], SIGKILL);
+    int failed = 0;
+    for (int i = 0; i < (large ? 4 : 400); ++i) {
+      try {
+        ASSERT_TRUE(results.next(kSoon) == text);
+      } catch (const WorkerLost&) {
+        ++failed;
+      }
+    }
+    EXPECT_LE(failed, 1);
+    lost += failed;
+  }
+  EXPECT_GT(lost, 0);
+}
+
+TEST(Killed, TwoHundredTimesInARow) {
+  SturdyPool pool(with(2));
+  std::vector<AsyncResult<int>> good, fatal;
+  for (int i = 0; i < 200; ++i) {
+    fatal.push_back(pool.apply_async<int>("kill_self", std::tuple(SIGKILL)));
+    good.push_back(pool.apply_async<int>("square", std::tuple(i)));
+  }
+  for (int i = 0; i < 200; ++i) EXPECT_EQ(good[i].get(kSoon), i * i);
+  for (const auto& result : fatal) told<WorkerLost>(result);
+}
+
+TEST(Killed, TheNurseryBreaksThePoolWithASentence) {
+  start::Nursery nursery;
+  SturdyPool pool({.processes = 2, .nursery = &nursery});
+  const auto pending = pool.map_async<int>("sleep_ms", std::vector{60'000, 60'000}, 1);
+  ::kill(nursery.server(), SIGKILL);
+  try {
+    pending.get(kSoon);
+    FAIL();
+  } catch (const WorkerLost&) {
+  } catch (const NotRunning&) {
+  }
+  EXPECT_TRUE(eventually([&] {
+    try {
+      pool.apply_async<int>("square", std::tuple(1)).get(kSoon);
+    } catch (const NotRunning&) {
+      return true;
+    } catch (const WorkerLost&) {
+    }
+    return false;
+  }));
+}
+
+// One pipe for all, and a lock held over the blocking read.
+TEST(SharedPipe, DiesWithTheWorkerThatWaits) {
+  SharedPipePool pool(2);
+  pool.put(3);
+  EXPECT_EQ(pool.get(Clock::now() + kSoon), 9);
+  ASSERT_TRUE(pool.kill_the_reader(Clock::now() + kSoon));
+  pool.put(4);
+  EXPECT_EQ(pool.get(Clock::now() + kHangs), 0);  // one worker lives, and waits for the lock
+  SturdyPool sturdy(with(2));
+  for (const pid_t pid : sturdy.pids()) ::kill(pid, SIGKILL);
+  EXPECT_EQ(sturdy.map_async<int>("square", up_to(3), 1).get(kSoon), (std::vector{0, 1, 4}));
+}
+
+}  // namespace
+}  // namespace lab::pool
