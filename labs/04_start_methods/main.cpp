@@ -1,13 +1,12 @@
 // Lab 04 · Start methods: what does a new worker cost, and what does it inherit?                  about 25 s
 //
-// Question   A worker that does nothing is started and joined: as a thread, by fork, by spawn, by a fork server. What
-// does that
-//            cost, and what does it cost once the parent holds a GiB?
+// Question   A worker that does nothing is started and joined: as a thread, by fork, by spawn, by a fork server. What does
+//            that cost, and what does it cost once the parent holds a GiB?
 // Predict    The time of each in microseconds, from a parent that holds nothing and from one that holds 1024 MiB.
 // Run        make lab-04
-// Vary       --show tree · the rules in process.hpp, broken
-// one by one Book       High Performance Python, 3rd ed., chapter "The multiprocessing Module"; Mastering Python, 2nd
-// ed., "Multiprocessing"
+// Vary       --show tree · the rules in process.hpp, broken one by one
+// Book       High Performance Python, 3rd ed., chapter "The multiprocessing Module";
+//            Mastering Python, 2nd ed., "Multiprocessing"
 #include <fmt/format.h>
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// Lab 05 · Pipe: what does a message cost?                                          about 25 s
+// Lab 05 · Pipe: what does a message cost?                                          about 40 s
 //
 // Question   A message goes to another process, and its answer comes back: 1 byte, a page, 16 MiB. What does it cost
 //            by a pipe, a socket pair, a message queue, a ring in shared memory; what of it is the carrier's doing?
