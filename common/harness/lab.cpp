@@ -132,7 +132,9 @@ std::optional<std::string> ask_prediction(const Lab& lab, const Options& options
 Outcome measure_here(const Options& options, const std::vector<Variant>& variants, const Lab& lab, int rounds,
                      const std::string& label) {
   Progress progress(label);
-  return run_rounds(variants, lab.claims,
+  std::vector<Claim> need_rounds = lab.claims;  // floors, too, are worth the rounds an interval takes
+  for (const auto& [mechanism, floor] : lab.floors) need_rounds.push_back({.measure = ratio(mechanism, floor)});
+  return run_rounds(variants, need_rounds,
                     {.rounds = rounds,
                      .seed = options.seed,
                      .least_seconds = options.size == "quick" ? 0.005 : 0.020,
