@@ -47,7 +47,8 @@ def cost(result, form):
     ax.minorticks_off()
     for words, series in floors.items():
         if series.median:
-            reference(ax, [EMPTY / 1.2, largest * 1.2], [series.median] * 2, words, at=0, to=(70 if words == "vfork" else 3, 3))
+            reference(ax, [EMPTY / 1.2, largest * 1.2], [series.median] * 2, words, at=0, to=(
+                120 if words in ("vfork", "posix_spawn") else 45, 3 if words != "vfork" else -9))
     ends = []
     for method, by_size in runs.items():
         points = {mib or EMPTY: s.scaled(factor) for mib, s in by_size.items()}
