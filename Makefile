@@ -37,7 +37,8 @@ all: setup
 course: setup
 	$(call build,--target course)
 
-run: all
+run: setup
+	$(call build,--target course all_labs)
 	@$(call course,run) $(if $(ARGS),-- $(ARGS)); status=$$?; test $$status -lt 128 || exit $$status; \
 	$(draw) || status=1; exit $$status
 

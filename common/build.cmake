@@ -80,6 +80,8 @@ function(add_fuzz file)
   endif()
 endfunction()
 
+add_custom_target(all_labs)  # the labs without the tests: what `make run` builds
+
 # add_lab(NN_name idea... [USES NN_lower...] [LINKS target...]): one executable from NN_name/main.cpp; of each idea its
 # <idea>.cpp and <idea>_test.cpp where they exist; a test that runs the lab once with --quick.
 function(add_lab name)
@@ -101,6 +103,7 @@ function(add_lab name)
   endif()
   add_executable(${name} ${name}/main.cpp)
   target_link_libraries(${name} PRIVATE ideas_${name})
+  add_dependencies(all_labs ${name})
   foreach(idea ${ideas})
     if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/${idea}_test.cpp)
       add_unit_test(${name}/${idea} ideas_${name})
