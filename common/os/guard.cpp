@@ -6,8 +6,10 @@
 // waiting. Where it may (root), it gives the command a mount and IPC namespace of its own, so that /dev/shm and message
 // queues hold the command's things alone; elsewhere it compares before and after, and passes over what some living
 // process still uses: that belongs to a test that runs beside this one.
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sched.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -171,6 +173,22 @@ bool in_use(const fs::path& path) {
   _exit(why == ENOENT ? 127 : 126);  // as a shell says it
 }
 
+// Where /dev/shm is everybody's, guards take turns: what appears there meanwhile is then not a neighbouring test's. The turn
+// is a lock on the folder, which ends with the guard however that ends; a guard inside another has the outer one's turn.
+// Returns the signal that ended the wait, or 0.
+int take_turn(const sigset_t& heard) {
+  if (std::getenv("GUARD_HAS_TURN")) return 0;
+  const int folder = open("/dev/shm", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const auto deadline = Clock::now() + std::chrono::seconds(100);
+  siginfo_t info;
+  while (flock(folder, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK && Clock::now() < deadline) {
+    const int number = wait_signal(heard, Clock::now() + std::chrono::milliseconds(20), &info);
+    if (number > 0 && number != SIGCHLD) return number;
+  }
+  setenv("GUARD_HAS_TURN", "1", 1);
+  return 0;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -194,6 +212,10 @@ int main(int argc, char** argv) {
   setenv("TMPDIR", temporary.c_str(), 1);
   const bool alone = own_namespaces(own_queues);
   const fs::path queues = alone ? own_queues : fs::path("/dev/mqueue");
+  if (const int number = alone ? 0 : take_turn(heard)) {
+    fs::remove_all(room);
+    return 128 + number;
+  }
   const std::set<fs::path> before = named_memory(queues);
 
   const pid_t guard = getpid(), child = fork();
