@@ -60,9 +60,13 @@ void write_all(int fd, std::span<const std::byte> bytes) {
   }
 }
 
-std::size_t read_full(int fd, std::span<std::byte> bytes) {
+std::size_t read_full(int fd, std::span<std::byte> bytes, Deadline deadline) {
   std::size_t got = 0;
   while (got < bytes.size()) {
+    if (deadline != Deadline::max() && !wait_for(fd, POLLIN, deadline)) {
+      errno = ETIMEDOUT;
+      throw_errno("cannot read");
+    }
     const ssize_t n = ::read(fd, bytes.data() + got, bytes.size() - got);
     if (n == 0) break;
     if (n > 0) {

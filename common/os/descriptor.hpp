@@ -55,7 +55,7 @@ bool wait_for(int fd, short events, Deadline deadline);
 void write_all(int fd, std::span<const std::byte> bytes);
 
 /// Reads until `bytes` is full or the stream ends, waiting likewise; returns how many arrived. Throws
-/// std::system_error.
-std::size_t read_full(int fd, std::span<std::byte> bytes);
+/// std::system_error; ETIMEDOUT once the deadline has passed.
+std::size_t read_full(int fd, std::span<std::byte> bytes, Deadline deadline = Deadline::max());
 
 }  // namespace lab

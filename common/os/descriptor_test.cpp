@@ -162,4 +162,18 @@ TEST_F(Interrupted, WaitsAndReadsGoOn) {
   EXPECT_EQ(end_of(child), "status 0");
 }
 
+TEST(ReadFull, HalfOfWhatWasAskedForByTheDeadlineIsAnError) {
+  auto [reader, writer] = make_pipe();
+  write_all(writer.get(), bytes_of("half"));
+  std::array<std::byte, 8> bytes;
+  try {
+    read_full(reader.get(), bytes, Clock::now() + std::chrono::milliseconds(20));
+    ADD_FAILURE() << "read what was not there";
+  } catch (const std::system_error& error) {
+    EXPECT_EQ(error.code(), std::errc::timed_out);
+  }
+  write_all(writer.get(), bytes_of("complete"));
+  EXPECT_EQ(read_full(reader.get(), bytes, soon()), 8u);
+}
+
 }  // namespace

@@ -20,9 +20,9 @@ void send_message(int fd, std::string_view body) {
   write_all(fd, std::as_bytes(std::span(body)).subspan(done - in_length));
 }
 
-std::optional<std::string> receive_message(int fd, std::size_t limit) {
+std::optional<std::string> receive_message(int fd, std::size_t limit, Deadline deadline) {
   std::uint32_t length = 0;
-  const std::size_t got = read_full(fd, std::as_writable_bytes(std::span(&length, 1)));
+  const std::size_t got = read_full(fd, std::as_writable_bytes(std::span(&length, 1)), deadline);
   if (got == 0) return std::nullopt;
   if (got < sizeof length) throw MessageError("end of file inside a message's length");
   if (length > limit) {
@@ -34,7 +34,7 @@ std::optional<std::string> receive_message(int fd, std::size_t limit) {
   for (std::size_t at = 0; at < length; at = body.size()) {
     body.resize(std::min<std::size_t>(length, std::max<std::size_t>(4 * at, 256 << 10)));
     const auto room = std::as_writable_bytes(std::span(body)).subspan(at);
-    if (read_full(fd, room) < room.size()) throw MessageError("end of file inside a message");
+    if (read_full(fd, room, deadline) < room.size()) throw MessageError("end of file inside a message");
   }
   return body;
 }
