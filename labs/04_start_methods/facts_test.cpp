@@ -11,7 +11,7 @@
 #include "common/os/team.hpp"
 #include "memory.hpp"
 #include "sized_parent.hpp"
-#include "spawn.hpp"
+#include "test_main.hpp"
 #include "tree.hpp"
 
 namespace lab::start {
@@ -79,9 +79,3 @@ TEST(Tree, ShowsEveryMethodsParent) {
 
 }  // namespace
 }  // namespace lab::start
-
-int main(int argc, char** argv) {
-  lab::start::become_worker(argc, argv);
-  testing::InitGoogleTest(&argc, argv);
-  return RUN_ALL_TESTS();
-}

@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "common/machine/placement.hpp"
-#include "spawn.hpp"
+#include "test_main.hpp"
 
 namespace lab::start {
 namespace {
@@ -38,9 +38,3 @@ TEST(Inheritance, NothingOfTheChangeStays) {
 
 }  // namespace
 }  // namespace lab::start
-
-int main(int argc, char** argv) {
-  lab::start::become_worker(argc, argv);
-  testing::InitGoogleTest(&argc, argv);
-  return RUN_ALL_TESTS();
-}

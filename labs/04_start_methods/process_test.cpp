@@ -16,7 +16,7 @@
 #include "common/os/codec.hpp"
 #include "common/os/team.hpp"
 #include "exit_order.hpp"
-#include "spawn.hpp"
+#include "test_main.hpp"
 
 namespace lab::start {
 namespace {
@@ -395,9 +395,3 @@ TEST(Fork, WithThreadsWarnsAndCopiesTheirLocks) {
 
 }  // namespace
 }  // namespace lab::start
-
-int main(int argc, char** argv) {
-  lab::start::become_worker(argc, argv);
-  testing::InitGoogleTest(&argc, argv);
-  return RUN_ALL_TESTS();
-}

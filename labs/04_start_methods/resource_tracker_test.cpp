@@ -13,7 +13,7 @@
 
 #include "common/os/team.hpp"
 #include "process.hpp"
-#include "spawn.hpp"
+#include "test_main.hpp"
 
 namespace lab::start {
 namespace {
@@ -229,9 +229,3 @@ TEST(ResourceTracker, AStrangersTrackerDestroysWhatItOnlyAttached) {
 
 }  // namespace
 }  // namespace lab::start
-
-int main(int argc, char** argv) {
-  lab::start::become_worker(argc, argv);
-  testing::InitGoogleTest(&argc, argv);
-  return RUN_ALL_TESTS();
-}
