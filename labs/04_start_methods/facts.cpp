@@ -124,11 +124,10 @@ Seen names_outlive_their_makers() {
 }
 
 Seen forked_locks_stay_locked() {
-  std::unique_lock hold(lock, std::defer_lock);
-  std::atomic<bool> held = false, stop = false;
-  std::jthread other([&] {
-    const std::lock_guard hold_it(lock);
-    for (held = true; !stop;) std::this_thread::sleep_for(1ms);
+  std::atomic<bool> held = false;
+  const std::jthread other([&](const std::stop_token& stop) {
+    const std::lock_guard hold(lock);
+    for (held = true; !stop.stop_requested();) std::this_thread::sleep_for(1ms);
   });
   while (!held) std::this_thread::sleep_for(1ms);
   std::vector<std::string> said;
@@ -138,7 +137,6 @@ Seen forked_locks_stay_locked() {
     as_expected = as_expected && locked == (method == Method::fork);
     said.push_back(fmt::format("{}: {}", to_string(method), locked ? "not within 100 ms" : "yes"));
   }
-  stop = true;
   return {.holds = as_expected, .what = fmt::format("could the worker take the lock? {}", fmt::join(said, ", "))};
 }
 

@@ -70,7 +70,12 @@ SizedParent::SizedParent(std::size_t mib, Pages pages, std::pair<Descriptor, Des
       process_(Method::fork, "hold_and_start", size_of(mib, pages), {sockets.second.get()},
                {.name = "Parent-" + std::to_string(mib)}) {
   process_.start();
-  seconds("thread", 0);  // returns once its memory is touched
+  try {
+    seconds("thread", 0);  // returns once its memory is touched
+  } catch (...) {
+    process_.kill();  // nobody else will tell it to end, and the end of this process waits for it
+    throw;
+  }
 }
 
 SizedParent::~SizedParent() {

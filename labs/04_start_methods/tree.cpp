@@ -32,6 +32,17 @@ int introduce(std::string_view argument, std::span<Descriptor> out) {
 }
 [[maybe_unused]] const bool known = register_entry("introduce", introduce);
 
+// Killed on whatever path the scope is left: at the end of this process they would be waited for, and wait themselves.
+struct Workers {
+  std::vector<Process> started;
+  ~Workers() {
+    for (Process& worker : started) {
+      worker.kill();  // its own child dies with it
+      worker.join();
+    }
+  }
+};
+
 std::string branch(const std::vector<Member>& members, std::int64_t parent, const std::string& indent) {
   std::string text;
   for (const Member& m : members) {
@@ -48,24 +59,21 @@ std::string branch(const std::vector<Member>& members, std::int64_t parent, cons
 
 std::string family_tree() {
   auto [reader, writer] = make_pipe();  // a message is far below what a pipe takes in one piece: none is torn
-  std::vector<Process> workers;
+  Workers workers;
   for (const Method method : {Method::fork, Method::spawn, Method::forkserver}) {
-    workers.emplace_back(method, "introduce", encode(std::tuple(to_string(method), true)), std::vector{writer.get()});
-    workers.back().start();
+    Process worker(method, "introduce", encode(std::tuple(to_string(method), true)), {writer.get()});
+    worker.start();
+    workers.started.push_back(std::move(worker));
   }
   const std::string& main = self().name;
   const std::int64_t pid = ::getpid();
   std::vector<Member> members{{main, "", "you", pid, ::getppid()},
                               {"ForkServer", "spawn", main, fork_server_pid(), pid},
                               {"ResourceTracker", "spawn", main, ResourceTracker::shared().pid(), pid}};
-  for (std::size_t i = 0; i < 2 * workers.size(); ++i) {
+  for (std::size_t i = 0; i < 2 * workers.started.size(); ++i) {
     if (!wait_for(reader.get(), POLLIN, Clock::now() + kLimit))
       throw std::runtime_error("a worker did not introduce itself within 20 s");
     members.push_back(decode<Member>(receive_message(reader.get()).value()));
-  }
-  for (Process& worker : workers) {
-    worker.kill();  // its own child dies with it
-    worker.join();
   }
   return branch(members, ::getppid(), "");
 }
