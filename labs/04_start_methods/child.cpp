@@ -24,6 +24,15 @@
 namespace lab::start {
 namespace {
 
+std::vector<Descriptor> copies_of(const std::vector<int>& descriptors) {
+  std::vector<Descriptor> copies;
+  for (const int fd : descriptors) {
+    copies.emplace_back(::fcntl(fd, F_DUPFD_CLOEXEC, 3));
+    if (!copies.back()) throw_errno(fmt::format("cannot give a worker descriptor {}", fd));
+  }
+  return copies;
+}
+
 // Its sentinel is a pidfd. CPython's is a pipe whose write end only the child should have; but a child forked later has
 // it too, and as long as that one lives the pipe does not say that the first has ended.
 class OwnChild : public Child {
@@ -32,18 +41,15 @@ class OwnChild : public Child {
     if (handle_) return;
     const int error = errno;
     ::kill(pid, SIGKILL);
-    ::waitpid(pid, nullptr, 0);
+    reap(pid);
     throw std::system_error(error, std::generic_category(), "cannot watch a worker");
   }
   int sentinel() const override { return handle_.get(); }
   std::optional<int> take_exit_code(Deadline deadline) override {
     if (deadline != Deadline::max() && !wait_for(handle_.get(), POLLIN, deadline)) return std::nullopt;
     int status = 0;
-    while (::waitpid(pid(), &status, 0) < 0) {
-      constexpr int kStatusLost = 255;  // somebody else has reaped it
-      if (errno != EINTR) return kStatusLost;
-    }
-    return exit_code_of(status);
+    constexpr int kStatusLost = 255;  // somebody else has reaped it
+    return reap(pid(), &status) ? exit_code_of(status) : kStatusLost;
   }
   void send_signal(int signal) override { ::syscall(SYS_pidfd_send_signal, handle_.get(), signal, nullptr, 0); }
 
@@ -68,12 +74,15 @@ class ThreadChild : public Child {
  public:
   ThreadChild(Order order, const std::vector<int>& descriptors) : Child(::getpid()), end_(std::make_shared<End>()) {
     if (!end_->event) throw_errno("cannot make a thread's sentinel");
-    std::vector<Descriptor> copies;
-    for (const int fd : descriptors) copies.emplace_back(::fcntl(fd, F_DUPFD_CLOEXEC, 3));
-    thread_ = std::thread([end = end_, order = std::move(order), given = std::move(copies)]() mutable {
+    auto work = [end = end_, order = std::move(order), given = copies_of(descriptors)]() mutable {
       end->code = run_entry(order, given);
       ::eventfd_write(end->event.get(), 1);
-    });
+    };
+    try {
+      thread_ = std::thread(std::move(work));
+    } catch (const std::system_error& error) {
+      throw std::system_error(error.code(), "cannot start a thread");
+    }
   }
   ~ThreadChild() override {
     if (thread_.joinable()) thread_.detach();  // a daemon's, at the end of the process
@@ -105,11 +114,7 @@ std::unique_ptr<Child> start_by_fork(Order order, const std::vector<int>& descri
   }
   const pid_t pid = fork_child();
   if (pid == 0) {
-    leave([&] {
-      std::vector<Descriptor> copies;
-      for (const int fd : descriptors) copies.emplace_back(::fcntl(fd, F_DUPFD_CLOEXEC, 3));
-      work_off(std::move(order), std::move(copies));
-    });
+    leave([&] { work_off(std::move(order), copies_of(descriptors)); });
   }
   return std::make_unique<OwnChild>(pid);
 }

@@ -29,6 +29,15 @@ State*& slot() {
 bool mine() { return slot()->owner == ::getpid(); }
 State& state() { return *slot(); }
 
+// What fails here is said and gone past: the others still have their turn.
+void attempt(const char* what, const std::function<void()>& step) {
+  try {
+    step();
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "{} failed: {}\n", what, error.what());
+  }
+}
+
 void run_down_to(int priority) {
   for (;;) {
     std::function<void()> next;
@@ -39,11 +48,7 @@ void run_down_to(int priority) {
       next = std::move(std::prev(all.end())->second);
       all.erase(std::prev(all.end()));
     }
-    try {
-      next();
-    } catch (const std::exception& error) {  // the others still have their turn
-      fmt::print(stderr, "a finalizer failed: {}\n", error.what());
-    }
+    attempt("a finalizer", next);
   }
 }
 
@@ -71,7 +76,7 @@ void set_children_end(void (*end_children)()) {
 void run_exit_order() {
   if (!mine()) return;
   run_down_to(0);
-  if (const auto end_children = state().end_children.exchange(nullptr)) end_children();
+  if (const auto end_children = state().end_children.exchange(nullptr)) attempt("ending the workers", end_children);
   run_down_to(INT_MIN);
 }
 

@@ -1,12 +1,10 @@
 #include "forkserver.hpp"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -14,93 +12,16 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
-#include <cstring>
 #include <map>
 #include <system_error>
 #include <vector>
 
 #include "common/os/team.hpp"
+#include "fork_messages.hpp"
 #include "resource_tracker.hpp"
 
 namespace lab::start {
 namespace {
-
-constexpr auto kPatience = std::chrono::seconds(10);  // for a server that answers within a millisecond
-constexpr char kRequest = 'f';
-
-// Room for one packet's descriptors, aligned as the kernel's headers want it.
-struct Ancillary {
-  alignas(cmsghdr) std::array<char, CMSG_SPACE((kMostDescriptors + 1) * sizeof(int))> bytes;
-};
-
-void send_request(int socket, std::span<const int> descriptors) {
-  char byte = kRequest;
-  iovec part{&byte, 1};
-  Ancillary ancillary{};
-  msghdr packet{};
-  packet.msg_iov = &part;
-  packet.msg_iovlen = 1;
-  packet.msg_control = ancillary.bytes.data();
-  packet.msg_controllen = CMSG_SPACE(descriptors.size_bytes());
-  cmsghdr* header = CMSG_FIRSTHDR(&packet);
-  header->cmsg_level = SOL_SOCKET;
-  header->cmsg_type = SCM_RIGHTS;
-  header->cmsg_len = CMSG_LEN(descriptors.size_bytes());
-  std::memcpy(CMSG_DATA(header), descriptors.data(), descriptors.size_bytes());
-  while (::sendmsg(socket, &packet, MSG_NOSIGNAL) < 0) {
-    if (errno != EINTR) throw_errno("cannot ask the fork server for a worker");
-  }
-}
-
-struct Request {
-  std::vector<Descriptor> descriptors;
-  bool end = false;    // end-of-file: no client is left
-  bool whole = false;  // a request as it should be, none of its descriptors lost
-};
-
-Request receive_request(int socket) {
-  Request request;
-  char byte = 0;
-  iovec part{&byte, 1};
-  Ancillary ancillary{};
-  msghdr packet{};
-  packet.msg_iov = &part;
-  packet.msg_iovlen = 1;
-  packet.msg_control = ancillary.bytes.data();
-  packet.msg_controllen = ancillary.bytes.size();
-  const ssize_t got = ::recvmsg(socket, &packet, MSG_CMSG_CLOEXEC);
-  if (got < 0 && (errno == EINTR || errno == EMFILE || errno == ENFILE || errno == ENOMEM)) return request;
-  for (cmsghdr* header = CMSG_FIRSTHDR(&packet); got > 0 && header; header = CMSG_NXTHDR(&packet, header)) {
-    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
-    for (std::size_t at = 0; at + CMSG_LEN(sizeof(int)) <= header->cmsg_len; at += sizeof(int)) {
-      int fd = -1;
-      std::memcpy(&fd, CMSG_DATA(header) + at, sizeof fd);
-      request.descriptors.emplace_back(fd);
-    }
-  }
-  request.end = got <= 0;
-  // Out of descriptors of its own, the kernel drops the rest and says so by a flag.
-  request.whole =
-      got == 1 && byte == kRequest && !request.descriptors.empty() && !(packet.msg_flags & (MSG_CTRUNC | MSG_TRUNC));
-  return request;
-}
-
-// 8-byte integers, as CPython's server writes them: the pid, later the wait status; -errno where it could not fork.
-void answer(const Descriptor& client, std::int64_t number) {
-  ::send(client.get(), &number, sizeof number,
-         MSG_NOSIGNAL | MSG_DONTWAIT);  // a client that does not listen any more is none
-}
-
-// False when there is none: the server is gone. With our order unread in its socket that is a reset, otherwise an
-// end-of-file.
-bool read_answer(int socket, std::int64_t& number) {
-  try {
-    return read_full(socket, std::as_writable_bytes(std::span(&number, 1))) == sizeof number;
-  } catch (const std::system_error& error) {
-    if (error.code() == std::errc::connection_reset) return false;
-    throw;
-  }
-}
 
 sigset_t only(int signal) {
   sigset_t set;
@@ -108,6 +29,22 @@ sigset_t only(int signal) {
   ::sigaddset(&set, signal);
   return set;
 }
+
+// Held back until the server ignores it, so that none finds it unprepared.
+class HeldInterrupt {
+ public:
+  HeldInterrupt() {
+    const sigset_t interrupt = only(SIGINT);
+    ::pthread_sigmask(SIG_BLOCK, &interrupt, &before_);
+  }
+  HeldInterrupt(const HeldInterrupt&) = delete;
+  HeldInterrupt& operator=(const HeldInterrupt&) = delete;
+  ~HeldInterrupt() { release(); }
+  void release() const { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+ private:
+  sigset_t before_;
+};
 
 }  // namespace
 
@@ -130,7 +67,7 @@ void serve_forks(Descriptor requests) {
   };
   const auto give_birth = [&](Request request) {
     Descriptor client = std::move(request.descriptors.front());
-    if (!request.whole) return answer(client, -EMFILE);
+    if (request.error != 0) return answer(client, -request.error);
     try {
       const pid_t pid = fork_child();
       if (pid > 0) {
@@ -184,20 +121,17 @@ Nursery::Nursery() {
                threads);
   }
   auto [ours, theirs] = make_socket_pair(SOCK_SEQPACKET);
-  const sigset_t interrupt = only(SIGINT);  // held back until the server ignores it, so that none finds it unprepared
-  sigset_t mask;
-  ::pthread_sigmask(SIG_BLOCK, &interrupt, &mask);
+  const HeldInterrupt held;
   server_ = fork_child();
   if (server_ == 0) {
     leave([&, &socket = theirs] {
       std::signal(SIGINT, SIG_IGN);
-      ::pthread_sigmask(SIG_SETMASK, &mask, nullptr);
+      held.release();
       // A pipe's end kept here would be an end-of-file that never comes there.
       close_all_but({socket.get(), ResourceTracker::shared().running_descriptor()});
       serve_forks(std::move(socket));
     });
   }
-  ::pthread_sigmask(SIG_SETMASK, &mask, nullptr);
   requests_ = std::move(ours);
 }
 
@@ -208,7 +142,7 @@ Nursery::~Nursery() {
       ::waitpid(server_, nullptr, WNOHANG) == 0 ? static_cast<int>(::syscall(SYS_pidfd_open, server_, 0)) : -1);
   if (!handle) return;
   if (!wait_for(handle.get(), POLLIN, Clock::now() + kPatience)) ::kill(server_, SIGKILL);  // another client holds it
-  ::waitpid(server_, nullptr, 0);
+  reap(server_);
 }
 
 Forked Nursery::start(const std::string& entry, std::string_view argument, std::span<const int> descriptors,
@@ -228,11 +162,9 @@ Forked Nursery::start(const Order& order, std::span<const int> descriptors) cons
                                             descriptors.size(), kMostDescriptors));
   }
   auto [ours, theirs] = make_socket_pair(SOCK_STREAM);
-  const timeval patience{kPatience.count(), 0};
-  ::setsockopt(ours.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
   std::vector<int> passed{theirs.get()};
   passed.insert(passed.end(), descriptors.begin(), descriptors.end());
-  send_request(requests_.get(), passed);
+  send_request(requests_.get(), passed, Clock::now() + kPatience);
   theirs.reset();
 
   // The order is on its way while the server forks. Where that fails, the answer says why, and the order's fate does
@@ -243,19 +175,16 @@ Forked Nursery::start(const Order& order, std::span<const int> descriptors) cons
   } catch (const std::system_error&) {
     unsent = std::current_exception();
   }
-  std::int64_t pid = -ETIMEDOUT;
-  if (wait_for(ours.get(), POLLIN, Clock::now() + kPatience) && !read_answer(ours.get(), pid)) pid = -EPIPE;
-  if (pid < 0)
-    throw std::system_error(static_cast<int>(-pid), std::generic_category(), "the fork server made no worker");
+  const pid_t pid = receive_pid(ours.get(), requests_.get(), Clock::now() + kPatience);
   if (unsent) std::rethrow_exception(unsent);
-  return {static_cast<pid_t>(pid), std::move(ours)};
+  return {pid, std::move(ours)};
 }
 
 std::optional<int> Forked::exit_code(Deadline deadline) const {
   if (!wait_for(sentinel.get(), POLLIN, deadline)) return std::nullopt;
-  std::int64_t status = 0;
   constexpr int kServerLost = 255;
-  return read_answer(sentinel.get(), status) ? exit_code_of(static_cast<int>(status)) : kServerLost;
+  const auto status = receive_answer(sentinel.get());
+  return status ? exit_code_of(static_cast<int>(*status)) : kServerLost;
 }
 
 }  // namespace lab::start

@@ -23,9 +23,6 @@
 
 namespace lab::start {
 
-/// Descriptors that can go with one request: the kernel passes 253, and one is ours.
-inline constexpr std::size_t kMostDescriptors = 252;
-
 /// A worker that the server forked for us: its child, not ours, so that we hear of its end by a message and not from
 /// wait. Letting go of it, or dying, kills the worker.
 struct Forked {

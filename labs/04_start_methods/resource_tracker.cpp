@@ -122,7 +122,10 @@ bool ResourceTracker::write(const std::string& line) {
   ::sigemptyset(&broken);
   ::sigaddset(&broken, SIGPIPE);
   ::pthread_sigmask(SIG_BLOCK, &broken, &mask);
-  const ssize_t written = ::write(pipe_.get(), line.data(), line.size());
+  ssize_t written = 0;
+  do {
+    written = ::write(pipe_.get(), line.data(), line.size());
+  } while (written < 0 && errno == EINTR);
   const int error = errno;
   constexpr timespec at_once{};
   if (written < 0 && !::sigismember(&mask, SIGPIPE)) ::sigtimedwait(&broken, nullptr, &at_once);
@@ -139,7 +142,8 @@ void ResourceTracker::send(const std::string& line) {
   fmt::print(
       stderr,
       "warning: the resource tracker died; another is started, which does not know the names registered so far\n");
-  if (owner_ == ::getpid()) ::waitpid(pid_, nullptr, 0);
+  if (std::exchange(owner_, 0) == ::getpid()) reap(pid_);
+  pipe_.reset();
   start();
   if (!write(line)) throw std::runtime_error("the resource tracker dies as soon as it is started");
 }
@@ -168,7 +172,7 @@ int ResourceTracker::stop() {
   const Descriptor handle(static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0)));
   int status = 0;
   if (!handle || !wait_for(handle.get(), POLLIN, Clock::now() + std::chrono::seconds(5))) return -1;
-  return ::waitpid(pid_, &status, 0) == pid_ && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  return reap(pid_, &status) && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
 }  // namespace lab::start

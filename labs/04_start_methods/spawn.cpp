@@ -106,8 +106,12 @@ pid_t spawn(const Order& order, std::span<const int> descriptors, Bond bond, con
         "cannot spawn a worker");
   try {
     send_order(ours.get(), order);
-  } catch (const std::system_error& error) {
-    if (error.code() != std::errc::broken_pipe) throw;  // it has ended already: its exit status says how
+  } catch (const std::exception& error) {
+    const auto* system = dynamic_cast<const std::system_error*>(&error);
+    if (system && system->code() == std::errc::broken_pipe) return pid;  // it has ended already: its status says how
+    ::kill(pid, SIGKILL);
+    reap(pid);
+    throw;
   }
   return pid;
 }

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <poll.h>
 #include <sys/single_threaded.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -77,17 +78,33 @@ void send_order(int socket, const Order& order) {
     throw MessageError(fmt::format("an argument may have {} bytes, not {}", kMessageLimit, body.size()));
   std::string frame(reinterpret_cast<const char*>(&length), sizeof length);
   frame += body;
+  const Deadline deadline = Clock::now() + kPatience;
   for (std::string_view rest = frame; !rest.empty();) {
-    const ssize_t sent = ::send(socket, rest.data(), rest.size(), MSG_NOSIGNAL);
-    if (sent < 0 && errno != EINTR) throw_errno("cannot tell a worker what to do");
-    if (sent > 0) rest.remove_prefix(static_cast<std::size_t>(sent));
+    const ssize_t sent = ::send(socket, rest.data(), rest.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent > 0) {
+      rest.remove_prefix(static_cast<std::size_t>(sent));
+    } else if (errno == EAGAIN) {
+      if (wait_for(socket, POLLOUT, deadline)) continue;
+      errno = ETIMEDOUT;
+      throw_errno("a worker does not listen to what it is to do");
+    } else if (errno != EINTR) {
+      throw_errno("cannot tell a worker what to do");
+    }
   }
 }
 
 Order receive_order(int socket) {
-  const auto message = receive_message(socket);
+  const auto message = receive_message(socket, kMessageLimit, Clock::now() + kPatience);
   if (!message) throw MessageError("no order came");
   return decode<Order>(*message);
+}
+
+bool reap(pid_t pid, int* status) {
+  pid_t ended = 0;
+  do {
+    ended = ::waitpid(pid, status, 0);
+  } while (ended < 0 && errno == EINTR);
+  return ended == pid;
 }
 
 int exit_code_of(int wait_status) {

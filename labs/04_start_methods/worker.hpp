@@ -45,11 +45,18 @@ int run_entry(const Order& order, std::span<Descriptor> descriptors);
 /// been forked or exec'ed; an entry nobody registered is a sentence on stderr and status 1.
 [[noreturn]] void work_off(Order order, std::vector<Descriptor> descriptors);
 
-/// Sends a frame on a socket; a reader that has vanished is std::system_error (EPIPE), never a signal.
+/// How long anybody waits for the other's part of a start, which takes milliseconds.
+inline constexpr auto kPatience = std::chrono::seconds(10);
+
+/// Sends a frame on a socket. Throws std::system_error: EPIPE for a reader that has vanished (never a signal), ETIMEDOUT
+/// for one that has not taken it within kPatience.
 void send_order(int socket, const Order& order);
-/// Throws MessageError for what is no order, also for end-of-file.
+/// Throws MessageError for what is no order, also for end-of-file; std::system_error (ETIMEDOUT) when it has not come
+/// within kPatience.
 Order receive_order(int socket);
 
+/// waitpid for one child, whatever signals come meanwhile: true when this call has reaped it.
+bool reap(pid_t pid, int* status = nullptr);
 /// waitpid's status as Process.exitcode has it: the status, or minus the signal.
 int exit_code_of(int wait_status);
 /// "signal 9 (Killed)" or "status 3" for such a code.
