@@ -14,7 +14,7 @@ std::string encode(const T&... values) {
   return std::move(encoder.bytes);
 }
 template <class T>
-T decode(std::string_view bytes) {
+[[gnu::hot]] T decode(std::string_view bytes) {
   Decoder decoder(bytes);
   T value = decoder.get<T>();
   decoder.finish();

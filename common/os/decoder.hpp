@@ -33,7 +33,7 @@ class Decoder {
     }
     std::memcpy(&value, raw.data(), sizeof value);
   }
-  void get(std::string& text) {
+  [[gnu::hot]] void get(std::string& text) {
     expect('s');
     text = take(length(1));
   }

@@ -33,7 +33,7 @@ class Descriptor {
 
   int get() const { return fd_; }
   int release() { return std::exchange(fd_, -1); }
-  void reset(int fd = -1);
+  [[gnu::hot]] void reset(int fd = -1);
   explicit operator bool() const { return fd_ >= 0; }
 
  private:
@@ -56,6 +56,6 @@ void write_all(int fd, std::span<const std::byte> bytes);
 
 /// Reads until `bytes` is full or the stream ends, waiting likewise; returns how many arrived. Throws
 /// std::system_error; ETIMEDOUT once the deadline has passed.
-std::size_t read_full(int fd, std::span<std::byte> bytes, Deadline deadline = Deadline::max());
+[[gnu::hot]] std::size_t read_full(int fd, std::span<std::byte> bytes, Deadline deadline = Deadline::max());
 
 }  // namespace lab

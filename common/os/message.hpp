@@ -20,7 +20,7 @@ void send_message(int fd, std::string_view body);
 /// Reads one frame; none at end-of-file between frames. Throws MessageError for a length beyond `limit` and for an end
 /// of file inside a frame, std::system_error for the rest (ETIMEDOUT: the deadline passed before all of it was there).
 /// Allocates at most 256 KiB or 4 times what has arrived.
-std::optional<std::string> receive_message(int fd, std::size_t limit = kMessageLimit,
-                                           Deadline deadline = Deadline::max());
+[[gnu::hot]] std::optional<std::string> receive_message(int fd, std::size_t limit = kMessageLimit,
+                                                        Deadline deadline = Deadline::max());
 
 }  // namespace lab

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <poll.h>
 #include <sched.h>
+#include <stdio_ext.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -211,8 +212,13 @@ std::string describe_status(int status) {
   return fmt::format("status {}", WEXITSTATUS(status));
 }
 
+void flush_output() {
+  if (__fpending(stdout) > 0) std::fflush(stdout);
+  if (__fpending(stderr) > 0) std::fflush(stderr);
+}
+
 pid_t fork_child() {
-  std::fflush(nullptr);
+  flush_output();
   const pid_t parent = ::getpid();
   const pid_t pid = ::fork();
   if (pid < 0) throw_errno("cannot fork a worker");
@@ -223,18 +229,6 @@ pid_t fork_child() {
     if (::getppid() != parent) ::_exit(1);
   }
   return pid;
-}
-
-void leave(const std::function<void()>& body) noexcept {
-  int status = 0;
-  try {
-    body();
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "%s\n", error.what());
-    status = 1;
-  }
-  std::fflush(nullptr);
-  ::_exit(status);
 }
 
 std::vector<Report> run_team(const Team& team, const std::function<std::uint64_t(int)>& work) {

@@ -37,31 +37,42 @@ std::vector<Descriptor> copies_of(const std::vector<int>& descriptors) {
 // it too, and as long as that one lives the pipe does not say that the first has ended.
 class OwnChild : public Child {
  public:
-  explicit OwnChild(pid_t pid) : Child(pid), handle_(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))) {
-    if (handle_) return;
-    const int error = errno;
-    ::kill(pid, SIGKILL);
-    reap(pid);
-    throw std::system_error(error, std::generic_category(), "cannot watch a worker");
+  using Child::Child;
+  // Made when somebody asks: most parents just join.
+  int sentinel() override {
+    const std::lock_guard lock(mutex_);              // once the child is reaped, its pid may be somebody else's
+    if (!handle_ && reaped_) handle_ = open_null();  // readable, as it should be
+    if (!handle_) handle_.reset(static_cast<int>(::syscall(SYS_pidfd_open, pid(), 0)));
+    if (!handle_) throw_errno("cannot watch a worker");
+    return handle_.get();
   }
-  int sentinel() const override { return handle_.get(); }
-  std::optional<int> take_exit_code(Deadline deadline) override {
-    if (deadline != Deadline::max() && !wait_for(handle_.get(), POLLIN, deadline)) return std::nullopt;
+  void wait(Deadline deadline) override {
+    if (deadline != Deadline::max()) return Child::wait(deadline);
+    siginfo_t ignored;
+    while (::waitid(P_PID, static_cast<id_t>(pid()), &ignored, WEXITED | WNOWAIT) < 0 && errno == EINTR) continue;
+  }
+  std::optional<int> take_exit_code() override {
+    const std::lock_guard lock(mutex_);
     int status = 0;
+    const pid_t ended = ::waitpid(pid(), &status, WNOHANG);
+    if (ended == 0) return std::nullopt;
+    reaped_ = true;
     constexpr int kStatusLost = 255;  // somebody else has reaped it
-    return reap(pid(), &status) ? exit_code_of(status) : kStatusLost;
+    return ended > 0 ? exit_code_of(status) : kStatusLost;
   }
-  void send_signal(int signal) override { ::syscall(SYS_pidfd_send_signal, handle_.get(), signal, nullptr, 0); }
+  void send_signal(int signal) override { ::syscall(SYS_pidfd_send_signal, sentinel(), signal, nullptr, 0); }
 
  private:
+  std::mutex mutex_;
   Descriptor handle_;
+  bool reaped_ = false;
 };
 
 class ServersChild : public Child {
  public:
   explicit ServersChild(Forked forked) : Child(forked.pid), forked_(std::move(forked)) {}
-  int sentinel() const override { return forked_.sentinel.get(); }
-  std::optional<int> take_exit_code(Deadline deadline) override { return forked_.exit_code(deadline); }
+  int sentinel() override { return forked_.sentinel.get(); }
+  std::optional<int> take_exit_code() override { return forked_.exit_code(Clock::now()); }
   void send_signal(int signal) override { ::kill(pid(), signal); }
 
  private:
@@ -87,9 +98,9 @@ class ThreadChild : public Child {
   ~ThreadChild() override {
     if (thread_.joinable()) thread_.detach();  // a daemon's, at the end of the process
   }
-  int sentinel() const override { return end_->event.get(); }
-  std::optional<int> take_exit_code(Deadline deadline) override {
-    if (deadline != Deadline::max() && !wait_for(sentinel(), POLLIN, deadline)) return std::nullopt;
+  int sentinel() override { return end_->event.get(); }
+  std::optional<int> take_exit_code() override {
+    if (!wait_for(sentinel(), POLLIN, Clock::now())) return std::nullopt;
     thread_.join();
     return end_->code;
   }
@@ -104,7 +115,7 @@ class ThreadChild : public Child {
   std::thread thread_;
 };
 
-std::unique_ptr<Child> start_by_fork(Order order, const std::vector<int>& descriptors) {
+[[gnu::hot]] std::unique_ptr<Child> start_by_fork(Order order, const std::vector<int>& descriptors) {
   find_entry(order.entry);
   if (const int threads = threads_alive(); threads > 1) {
     fmt::print(
@@ -112,9 +123,14 @@ std::unique_ptr<Child> start_by_fork(Order order, const std::vector<int>& descri
         "warning: {} is forked from a process with {} threads: a lock that one of them holds now stays locked in it\n",
         order.name, threads);
   }
+  static const Descriptor null = open_null();
   const pid_t pid = fork_child();
   if (pid == 0) {
-    leave([&] { work_off(std::move(order), copies_of(descriptors)); });
+    leave([&] {
+      make_stdin(null);
+      std::vector<Descriptor> copies = copies_of(descriptors);
+      work_off(order, copies);
+    });
   }
   return std::make_unique<OwnChild>(pid);
 }

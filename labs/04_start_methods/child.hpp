@@ -1,6 +1,7 @@
 // A worker that has been started, by whichever start method: how to wait for it and how to end it.
 #pragma once
 
+#include <poll.h>
 #include <sys/types.h>
 
 #include <memory>
@@ -24,11 +25,13 @@ class Child {
   explicit Child(pid_t pid) : pid_(pid) {}
   virtual ~Child() = default;
   pid_t pid() const { return pid_; }
-  /// Readable (poll) once the child has ended; stays so.
-  virtual int sentinel() const = 0;
-  /// Waits for the end and takes the exit code: status, or minus the signal. None once the deadline has passed. Once
-  /// only.
-  virtual std::optional<int> take_exit_code(Deadline deadline) = 0;
+  /// Readable (poll) once the child has ended; stays so. Throws std::system_error.
+  virtual int sentinel() = 0;
+  /// Until the child has ended or the deadline has passed. Several threads may wait.
+  virtual void wait(Deadline deadline) { wait_for(sentinel(), POLLIN, deadline); }
+  /// The exit code of a child that has ended: status, or minus the signal. Call it until it has answered, and then no
+  /// more.
+  virtual std::optional<int> take_exit_code() = 0;
   /// Throws std::logic_error for a thread, which cannot be sent one.
   virtual void send_signal(int signal) = 0;
 
@@ -39,7 +42,7 @@ class Child {
 /// Starts a worker by that method. Descriptors are copied. Throws UnknownEntry before anything is started,
 /// std::system_error. With fork, warns on stderr when this process has more than one thread: what they have locked
 /// stays locked in the child.
-std::unique_ptr<Child> start_child(Method method, Order order, const std::vector<int>& descriptors);
+[[gnu::hot]] std::unique_ptr<Child> start_child(Method method, Order order, const std::vector<int>& descriptors);
 
 /// The fork server: exec'ed by the first process that needs it, shared by the children it forks afterwards, exec'ed
 /// again when it is found dead. Its pid; 0 when there is none.

@@ -20,14 +20,12 @@ struct State {
   std::atomic<void (*)()> end_children = nullptr;
   pid_t owner = 0;
 };
-// A forked child finds its parent's, which is not its own. It is told by the pid and left untouched: a page written to
-// is a page copied, in every worker.
-State*& slot() {
-  static auto* state = new State;  // never destroyed: it is used after the destructors of statics have begun
-  return state;
-}
-bool mine() { return slot()->owner == ::getpid(); }
-State& state() { return *slot(); }
+// Made by whoever needs it first, and never destroyed: it is used after the destructors of statics have begun. A forked
+// child finds its parent's, which is not its own. It is told by the pid and left untouched: a page written to is a page
+// copied, in every worker.
+State* existing = nullptr;
+bool mine() { return existing && existing->owner == ::getpid(); }
+State& state() { return *existing; }
 
 // What fails here is said and gone past: the others still have their turn.
 void attempt(const char* what, const std::function<void()>& step) {
@@ -55,8 +53,8 @@ void run_down_to(int priority) {
 void own_state() {
   static bool registered = false;  // in a forked child as well: exit() runs what its parent registered
   if (mine()) return;
-  if (slot()->owner != 0) slot() = new State;  // the old one's mutex may be held by a thread that is not here
-  slot()->owner = ::getpid();
+  existing = new State;  // whatever the parent had: its mutex may be held by a thread that is not here
+  existing->owner = ::getpid();
   if (!std::exchange(registered, true)) std::atexit(run_exit_order);
 }
 

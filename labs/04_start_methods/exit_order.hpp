@@ -15,6 +15,6 @@ void at_process_exit(int priority, std::function<void()> finalizer);
 void set_children_end(void (*end_children)());
 
 /// Runs and forgets all of it. For the worker's end; a main process needs no call.
-void run_exit_order();
+[[gnu::hot]] void run_exit_order();
 
 }  // namespace lab::start

@@ -49,6 +49,7 @@ class HeldInterrupt {
 }  // namespace
 
 void serve_forks(Descriptor requests) {
+  make_stdin(open_null());  // and its workers'
   std::signal(SIGINT, SIG_IGN);
   std::signal(SIGCHLD, SIG_DFL);  // inherited as ignored it would reap for us and lose the status
   const sigset_t ended = only(SIGCHLD);
@@ -59,9 +60,8 @@ void serve_forks(Descriptor requests) {
   std::map<pid_t, Descriptor> clients;
 
   const auto reap = [&] {
-    signalfd_siginfo info;
-    while (::read(deaths.get(), &info, sizeof info) > 0) {
-    }
+    signalfd_siginfo info;  // of one death; that of others meanwhile does not matter, for all the dead are asked for
+    [[maybe_unused]] const auto ignored = ::read(deaths.get(), &info, sizeof info);
     int status = 0;
     for (pid_t pid; (pid = ::waitpid(-1, &status, WNOHANG)) > 0; clients.erase(pid)) answer(clients[pid], status);
   };
@@ -80,14 +80,13 @@ void serve_forks(Descriptor requests) {
     }
     // The worker. Whatever it kept of its siblings' sockets would tell their clients nothing when the server is lost.
     leave([&] {
-      clients.clear();
+      if (!clients.empty()) clients.clear();
       requests.reset();
       deaths.reset();
       ::sigprocmask(SIG_SETMASK, &mask, nullptr);
-      Order order = receive_order(client.get());
+      const Order order = receive_order(client.get());
       client.reset();
-      request.descriptors.erase(request.descriptors.begin());
-      work_off(std::move(order), std::move(request.descriptors));
+      work_off(order, std::span(request.descriptors).subspan(1));
     });
   };
 

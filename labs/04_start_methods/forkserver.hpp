@@ -65,6 +65,6 @@ class Nursery {
 
 /// The server's whole life: forks on request until the request socket reads end-of-file, which means that no client is
 /// left; then kills and reaps its workers. Ignores SIGINT: Ctrl-C is for the client to handle. Must have one thread.
-void serve_forks(Descriptor requests);
+[[gnu::hot]] void serve_forks(Descriptor requests);
 
 }  // namespace lab::start

@@ -26,7 +26,7 @@ using namespace lab::start;
 
 // Each job is done by a process of that size, which has nothing else to do; the time is taken there.
 void in_a_parent(benchmark::State& state, const char* job, std::int64_t mib = 0, Pages pages = Pages::small) {
-  SizedParent& parent = sized_parent(static_cast<std::size_t>(mib), pages);
+  SizedParent& parent = sized_parent(static_cast<std::size_t>(mib), pages, job);
   double seconds = 0;
   while (state.KeepRunningBatch(state.max_iterations)) seconds = parent.seconds(job, state.max_iterations);
   lab::timed(seconds);

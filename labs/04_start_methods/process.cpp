@@ -28,9 +28,9 @@ struct Process::State {
 
   std::optional<int> wait(Deadline deadline) {
     // Nobody may hold the lock while it waits: a short look would wait as long.
-    if (deadline != kAtOnce) wait_for(child->sentinel(), POLLIN, deadline);
+    if (deadline != kAtOnce) child->wait(deadline);
     const std::lock_guard lock(mutex);
-    if (!code) code = child->take_exit_code(kAtOnce);
+    if (!code) code = child->take_exit_code();
     return code;
   }
 };

@@ -26,6 +26,6 @@ struct UnknownEntry : std::invalid_argument {
 bool register_entry(const std::string& name, Entry entry);
 
 /// Throws UnknownEntry; the sentence lists the names there are.
-Entry find_entry(const std::string& name);
+[[gnu::hot]] Entry find_entry(const std::string& name);
 
 }  // namespace lab::start

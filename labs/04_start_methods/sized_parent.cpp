@@ -20,10 +20,9 @@ template <Method method>
 void start_and_join() {
   Process process(method, "nothing");
   process.start();
-  process.join(std::chrono::seconds(20));
-  const auto code = process.exit_code();
-  if (code != 0)
-    throw std::runtime_error("a worker ended with " + (code ? describe_exit(*code) : "no status within 20 s"));
+  process.join();  // SizedParent::seconds has the deadline
+  if (const auto code = process.exit_code(); code != 0)
+    throw std::runtime_error("a worker ended with " + describe_exit(code.value_or(255)));
 }
 
 const std::map<std::string, void (*)()> kJobs{{"fork", start_and_join<Method::fork>},
@@ -97,13 +96,13 @@ double SizedParent::seconds(const std::string& job, std::int64_t times) {
   return taken;
 }
 
-SizedParent& sized_parent(std::size_t mib, Pages pages) {
+SizedParent& sized_parent(std::size_t mib, Pages pages, const std::string& job) {
   // Never destroyed: statics that are destroyed may be so before the exit order runs.
-  static auto& parents = *new std::map<std::pair<std::size_t, Pages>, std::unique_ptr<SizedParent>>;
+  static auto& parents = *new std::map<std::tuple<std::size_t, Pages, std::string>, std::unique_ptr<SizedParent>>;
   if (parents.empty()) {
     at_process_exit(0, [] { parents.clear(); });  // before children are joined: these wait for a message
   }
-  auto& parent = parents[{mib, pages}];
+  auto& parent = parents[{mib, pages, mib > 0 ? "" : job}];
   if (!parent) parent = std::make_unique<SizedParent>(mib, pages);
   return *parent;
 }

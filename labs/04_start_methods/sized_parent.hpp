@@ -30,7 +30,8 @@ class SizedParent {
   Process process_;
 };
 
-/// The one of that size, made when first asked for.
-SizedParent& sized_parent(std::size_t mib, Pages pages);
+/// The one of that size, made when first asked for. Of size 0 each job has its own: a process that has had a thread asks
+/// the kernel at every fork how many it has now, which the smallest of forks would feel.
+SizedParent& sized_parent(std::size_t mib, Pages pages, const std::string& job);
 
 }  // namespace lab::start

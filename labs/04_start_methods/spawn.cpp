@@ -65,6 +65,7 @@ void become_worker(int argc, char** argv) {
   Order order;
   try {
     if (!std::strcmp(argv[1], kWorker)) ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    make_stdin(open_null());
     order = receive_order(orders.get());
   } catch (const std::exception& error) {
     fmt::print(stderr, "{} was started as a worker, but {}\n", argv[0], error.what());
@@ -74,7 +75,7 @@ void become_worker(int argc, char** argv) {
   if (!std::strcmp(argv[1], kWorker) && ::getppid() != order.parent) ::_exit(1);
   orders.reset();
   started_as_worker = false;
-  work_off(std::move(order), std::move(descriptors));
+  work_off(order, descriptors);
 }
 
 pid_t spawn(const Order& order, std::span<const int> descriptors, Bond bond, const sigset_t* mask) {

@@ -10,20 +10,19 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <csignal>
 #include <cstdio>
 #include <cstring>
 
 #include "common/os/message.hpp"
+#include "common/os/team.hpp"
 #include "exit_order.hpp"
 
 namespace lab::start {
 namespace {
 
-Order& present() {
-  static Order order{.name = "MainProcess"};
-  return order;
-}
+const Order* present = nullptr;  // none in the process that nobody ordered
 
 extern "C" void end_interrupted(int) {
   constexpr char said[] = "interrupted\n";
@@ -31,17 +30,27 @@ extern "C" void end_interrupted(int) {
   ::_exit(1);
 }
 
-void settle_in() {
+[[gnu::hot]] void settle_in() {
   std::signal(SIGINT, end_interrupted);
   for (const int signal : {SIGTERM, SIGHUP, SIGCHLD}) std::signal(signal, SIG_DFL);
-  const int null = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
-  if (null < 0 || ::dup2(null, STDIN_FILENO) < 0) throw_errno("cannot make /dev/null a worker's stdin");
-  ::close(null);
 }
 
 }  // namespace
 
-const Order& self() { return present(); }
+Descriptor open_null() {
+  Descriptor null(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  if (!null) throw_errno("cannot open /dev/null");
+  return null;
+}
+
+void make_stdin(const Descriptor& null) {
+  if (::dup2(null.get(), STDIN_FILENO) < 0) throw_errno("cannot make /dev/null a worker's stdin");
+}
+
+const Order& self() {
+  static const Order main_process{.name = "MainProcess"};
+  return present ? *present : main_process;
+}
 
 int run_entry(const Order& order, std::span<Descriptor> descriptors) {
   try {
@@ -57,17 +66,17 @@ int run_entry(const Order& order, std::span<Descriptor> descriptors) {
   return 1;
 }
 
-void work_off(Order order, std::vector<Descriptor> descriptors) {
-  present() = std::move(order);
+void work_off(const Order& order, std::span<Descriptor> descriptors) {
+  present = &order;  // for good: this function does not return
   int status = 1;
   try {
     settle_in();
-    status = run_entry(self(), descriptors);
+    status = run_entry(order, descriptors);
   } catch (const std::exception& error) {
-    fmt::print(stderr, "{} (pid {}): {}\n", self().name, ::getpid(), error.what());
+    fmt::print(stderr, "{} (pid {}): {}\n", order.name, ::getpid(), error.what());
   }
   run_exit_order();
-  std::fflush(nullptr);
+  flush_output();
   ::_exit(status);
 }
 
@@ -94,6 +103,17 @@ void send_order(int socket, const Order& order) {
 }
 
 Order receive_order(int socket) {
+  // Nearly every order is small and there already. Then nothing is allocated: a worker that has just been forked copies
+  // each page of the heap that it writes to.
+  std::array<char, 1024> room;
+  std::uint32_t length = 0;
+  const ssize_t there = ::recv(socket, room.data(), room.size(), MSG_PEEK | MSG_DONTWAIT);
+  if (there > static_cast<ssize_t>(sizeof length)) std::memcpy(&length, room.data(), sizeof length);
+  if (length > 0 && length <= static_cast<std::size_t>(there) - sizeof length) {
+    const std::string_view frame(
+        room.data(), read_full(socket, std::as_writable_bytes(std::span(room)).first(sizeof length + length)));
+    return decode<Order>(frame.substr(sizeof length));
+  }
   const auto message = receive_message(socket, kMessageLimit, Clock::now() + kPatience);
   if (!message) throw MessageError("no order came");
   return decode<Order>(*message);

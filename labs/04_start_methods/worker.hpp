@@ -38,12 +38,12 @@ const Order& self();
 
 /// Runs the order's entry and returns the exit status: what the entry returned; 1 when it threw (its sentence goes to
 /// stderr).
-int run_entry(const Order& order, std::span<Descriptor> descriptors);
+[[gnu::hot]] int run_entry(const Order& order, std::span<Descriptor> descriptors);
 
 /// Runs the order and ends the process: with what the entry returned; 1 when it threw (the sentence goes to stderr) or
-/// when SIGINT came, as an uncaught KeyboardInterrupt has it. stdin is /dev/null by then. For a child that has just
-/// been forked or exec'ed; an entry nobody registered is a sentence on stderr and status 1.
-[[noreturn]] void work_off(Order order, std::vector<Descriptor> descriptors);
+/// when SIGINT came, as an uncaught KeyboardInterrupt has it. For a child that has just been forked or
+/// exec'ed, its stdin /dev/null; an entry nobody registered is a sentence on stderr and status 1.
+[[noreturn, gnu::hot]] void work_off(const Order& order, std::span<Descriptor> descriptors);
 
 /// How long anybody waits for the other's part of a start, which takes milliseconds.
 inline constexpr auto kPatience = std::chrono::seconds(10);
@@ -53,7 +53,7 @@ inline constexpr auto kPatience = std::chrono::seconds(10);
 void send_order(int socket, const Order& order);
 /// Throws MessageError for what is no order, also for end-of-file; std::system_error (ETIMEDOUT) when it has not come
 /// within kPatience.
-Order receive_order(int socket);
+[[gnu::hot]] Order receive_order(int socket);
 
 /// waitpid for one child, whatever signals come meanwhile: true when this call has reaped it.
 bool reap(pid_t pid, int* status = nullptr);
@@ -61,6 +61,11 @@ bool reap(pid_t pid, int* status = nullptr);
 int exit_code_of(int wait_status);
 /// "signal 9 (Killed)" or "status 3" for such a code.
 std::string describe_exit(int exit_code);
+
+/// /dev/null for reading, and such a descriptor made this process's stdin. Two steps, for to look the name up takes longer
+/// than all else a forked worker does before its entry: whoever forks many looks it up once. Throw std::system_error.
+Descriptor open_null();
+[[gnu::hot]] void make_stdin(const Descriptor& null);
 
 /// Closes every descriptor from 3 up but these.
 void close_all_but(std::vector<int> kept);
