@@ -29,7 +29,7 @@ def curves(result, functions):
 def size(result, form):
     """Time of a message there and back, against its size."""
     runs = curves(result, CURVES_OF)
-    floor = curves(result, ("read_and_write",)).get("read_and_write", {})
+    floors = curves(result, ("read_and_write", "memcpy_there_and_back"))
     if not runs.get("pipe"):
         raise Missing("no run of pipe")
     pipe = runs["pipe"]
@@ -40,20 +40,23 @@ def size(result, form):
     # What was run at one size alone is in the next figure; the spinning ring shows how far below it lies.
     runs = {f: r for f, r in runs.items() if len(r) > 1 or f == "spinning_ring"}
     sheet = Sheet(result, form, cannot_tell(growth, said) or said, height=3.6, right=1.35, left=0.7,
-                  key=CURVES + "the same bytes by write and read")
+                  key=CURVES + "the same bytes by write and read, or by memcpy")
     ax = sheet.axes[0]
-    everything = [s for by_size in (*runs.values(), floor) for s in by_size.values()]
-    sizes = sorted({n for by_size in (*runs.values(), floor) for n in by_size})
+    drawn = (*runs.values(), *floors.values())
+    everything = [s for by_size in drawn for s in by_size.values()]
+    sizes = sorted({n for by_size in drawn for n in by_size})
     value_axis(ax.yaxis, [v for s in everything for v in s.valid if v > 0], [v for s in everything for v in s.invalid if v > 0])
     if sizes[-1] > 30 * sizes[0]:
         ax.set_xscale("log", base=2)
     ax.set_xlim(sizes[0] / 1.5, sizes[-1] * 1.5)
     ax.set_xticks(sizes, [size_name(n) for n in sizes])
     ax.set_xticks([], minor=True)
-    told = [n for n in floor if floor[n].valid]
-    reference(ax, told, [floor[n].median for n in told])
-    for n, series in floor.items():
-        sheet.add("there and back", "read_and_write", n, series)
+    for function, floor in floors.items():
+        told = [n for n in floor if floor[n].valid]
+        name = "memcpy" if function == "memcpy_there_and_back" and told else None
+        reference(ax, told, [floor[n].median for n in told], name, to=(3, -8))
+        for n, series in floor.items():
+            sheet.add("there and back", function, n, series)
     for function, by_size in runs.items():
         sheet.curve(ax, "there and back", function, by_size, LOOKS[function])
     height = lambda s: s.median or sorted(s.invalid)[len(s.invalid) // 2] if s.valid or s.invalid else ax.get_ylim()[0]

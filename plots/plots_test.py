@@ -55,7 +55,7 @@ class Drawing(unittest.TestCase):
             synthetic.store(self.root / machine, synthetic.cores(machine))
             synthetic.store(self.root / machine, synthetic.gil(machine), synthetic.trace())
             synthetic.store(self.root / machine, synthetic.starts(machine))
-            synthetic.store(self.root / machine, synthetic.pipe(machine))
+            synthetic.store(self.root / machine, synthetic.pipe(machine, size="normal" if machine == "small" else "full"))
             synthetic.store(self.root / machine, synthetic.pool(machine), synthetic.pool_trace())
         status, printed, said = self.draw()
         self.assertEqual((status, printed.count("\n"), said), (0, sum(map(len, FIGURES.values())) * len(synthetic.MACHINES), ""))

@@ -110,16 +110,19 @@ def starts(machine="small", rounds=15, size="normal", bad=lambda at: at in (3, 9
 
 def pipe(machine="small", rounds=15, size="normal", bad=lambda at: at in (3, 9)):
     maker = Maker(rounds, bad)
-    trip = lambda n, wake=9500, per_byte=0.7: wake + n * per_byte
-    for function, wake, per_byte, sizes in (
-            ("pipe", 9500, 0.7, (1, 4096, 32768, 1 << 20, 1 << 24)), ("read_and_write", 9200, 0.68, (1, 4096, 1 << 24)),
-            ("stream_socket", 10400, 0.8, (1, 4096, 1 << 20)), ("seqpacket_socket", 10900, 0.8, (1,)),
-            ("message_queue", 9900, 1, (1,)), ("ring", 9300, 0.4, (1, 4096, 1 << 24)), ("spinning_ring", 350, 0.3, (1,)),
-            ("pipe_same_cpu", 2800, 0.6, (1,)), ("ring_same_cpu", 2500, 0.5, (1,)),
-            ("spinning_ring_same_cpu", 8e6, 0.5, (1,)), ("pipe_between_threads", 9400, 0.7, (1,))):
-        for n in sizes:
-            maker.add(f"{function}/bytes:{n}", trip(n, wake, per_byte), 0.03, cpu_ns=trip(n, wake, per_byte) / 3)
-    for function, each in (("pipe", 900), ("ring", 75), ("spinning_ring", 60), ("bare_ring", 44)):
+    page, mib, full = 4096, 1 << 20, size == "full"
+    for function, wake, per_byte, largest, few in (
+            ("pipe", 9500, 0.7, 16 * mib, (1, page, 32768, mib, 16 * mib)), ("read_and_write", 9200, 0.68, 16 * mib, (1, page)),
+            ("stream_socket", 10400, 0.8, 16 * mib, (1,)), ("seqpacket_socket", 10900, 0.8, 32768, ()),
+            ("message_queue", 9900, 1, page, (1,)), ("ring", 9300, 0.4, 16 * mib, (1,)),
+            ("spinning_ring", 350, 0.3, 16 * mib, (1,)), ("pipe_same_cpu", 2800, 0.6, 16 * mib, (1,)),
+            ("ring_same_cpu", 2500, 0.5, 16 * mib, ()), ("spinning_ring_same_cpu", 8e6, 0.5, 1, (1,)),
+            ("pipe_between_threads", 9400, 0.7, 16 * mib, (1,))):
+        for n in [n for n in (1, 64, page, 32768, mib // 4, mib, 16 * mib) if n <= largest] if full else few:
+            maker.add(f"{function}/bytes:{n}", wake + n * per_byte, 0.03, cpu_ns=(wake + n * per_byte) / 3)
+    for n, per_byte in ((mib, 0.04), (16 * mib, 0.1)):
+        maker.add(f"memcpy_there_and_back/bytes:{n}", n * per_byte, 0.03)
+    for function, each in (("pipe", 900), ("ring", 75), ("bare_ring", 44), *((("spinning_ring", 60),) if full else ())):
         maker.add(f"{function}_stream", 1000 * each, 0.03)
     maker.add("cache_line_bounce", 180)
     return record("05_pipe", machine, maker.runs, size)
