@@ -13,6 +13,7 @@
 #include "carriers.hpp"
 #include "common/harness/lab.hpp"
 #include "json.hpp"
+#include "msgpack_texts.hpp"
 #include "payloads.hpp"
 #include "serve.hpp"
 #include "torn_writes.hpp"
@@ -70,6 +71,10 @@ void json_texts(benchmark::State& state) { code(state, texts(), to_json, parse_j
 BENCHMARK(codec_numbers)->Apply(lab::busy);
 BENCHMARK(codec_texts)->Apply(lab::busy);
 BENCHMARK(json_texts)->Apply(lab::busy);
+#ifdef LAB_MSGPACK
+void msgpack_texts(benchmark::State& state) { code(state, texts(), to_msgpack, from_msgpack); }
+BENCHMARK(msgpack_texts)->Apply(lab::busy);
+#endif
 
 // A carrier's sizes in bytes: the few, or with --full every one up to the largest it can carry.
 template <std::int64_t largest, std::int64_t... few>
