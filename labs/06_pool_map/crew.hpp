@@ -1,13 +1,16 @@
-// The engine under both pools: the workers, what each has been sent, what waits to be sent, and one thread that takes
-// in replies, calls back, feeds and replaces workers. CPython has three threads for this; a reply that passes through
-// two costs twice the round trip.
+// The engine under both pools: the workers, what waits to be sent to them, and one thread that takes in replies, calls
+// back, feeds and replaces workers. CPython has three threads for this; a reply that passes through two costs twice the
+// round trip.
+//
+//    crew.cpp   its life, from start to end         dispatch.cpp   which worker is sent what
+//    handler.cpp   what the thread does             burial.cpp     a worker has died
 #pragma once
 
-#include <deque>
 #include <map>
 #include <thread>
 
-#include "results.hpp"
+#include "ahead.hpp"
+#include "conduct.hpp"
 #include "starter.hpp"
 
 namespace lab::pool {
@@ -15,24 +18,6 @@ namespace lab::pool {
 /// close(), terminate() or broken workers: the sentence says which.
 struct NotRunning : std::runtime_error {
   using std::runtime_error::runtime_error;
-};
-
-/// What a pool does in the places where CPython's has a trap. This is CPython's way; the repairs override it.
-struct Conduct {
-  virtual ~Conduct() = default;
-  virtual int default_size() const;
-  virtual std::size_t chunk_size(std::ptrdiff_t asked) const;
-  virtual std::size_t read_ahead() const;
-  virtual bool worker_catches_all() const;
-  /// The error of a chunk whose worker has died; null: nobody is told.
-  virtual std::exception_ptr lost(const std::string& sentence) const;
-  /// The error of what was pending at terminate(); null: it stays pending.
-  virtual std::exception_ptr terminated() const;
-  /// In the result-handler thread, while the exception of a callback or of an undecodable reply is being handled. To
-  /// throw it again ends the thread. Returns whether the job is complete.
-  virtual bool handler_caught(Job& job, std::size_t chunk) const;
-  /// How many workers in a row may fail in their initializer before the pool gives up.
-  virtual int failed_starts() const;
 };
 
 struct Options {
@@ -70,40 +55,24 @@ class Crew {
 
  private:
   enum class State { init, run, close, terminate };
-  struct Span {  // chunks of one job that wait
-    std::shared_ptr<Job> job;
-    std::size_t next, end;
-  };
-  struct Sent {
-    std::shared_ptr<Job> job;
-    std::size_t chunk;
-    std::uint64_t number;  // of the chunk in this worker's life, from 1
-    std::size_t bytes;
-  };
+  // What epoll tells with an event: a worker's place and which of its descriptors, or the wake-up.
+  enum Source : std::uint64_t { replies, tasks, sentinel, sources };
+  static constexpr std::uint64_t kWakeUp = UINT64_MAX;
   struct Worker {
     std::string name;
     Hand hand;
-    Descriptor tasks, replies;
-    Inbox inbox;              // result-handler thread only
-    std::string outbox;       // what the pipe had no room for
-    std::size_t flushed = 0;  // of the outbox
-    bool wants_room = false;  // epoll watches for it
-    std::deque<Sent> sent;    // no reply yet; the front is the one that runs
-    std::uint64_t numbers = 0;
-    std::size_t bytes = 0, window = 1;
-    Deadline last_reply;
+    Descriptor replies;
+    Inbox inbox;  // result-handler thread only
+    Ahead ahead;
     std::string failure;  // what its initializer threw
     bool alive = false;
   };
 
   void check() const;
   void start(std::size_t at);
-  void watch(int fd, std::uint32_t events, std::uint64_t what, int operation);
+  void watch(int fd, std::uint32_t events, std::uint64_t what);
   void dispatch();
   Worker* least_busy();
-  void send(Worker& worker, Span& from);
-  void flush(Worker& worker);
-  void recall(Worker& worker);
 
   void handle_results();
   void handle_until_done();
@@ -111,6 +80,8 @@ class Crew {
   void take_in(Worker& worker, std::string_view frame);
   void deliver(const std::shared_ptr<Job>& job, std::size_t chunk, const Outcome& outcome);
   void bury(Worker& worker, std::size_t at);
+  std::string replace(Worker& worker, std::size_t at, const std::string& how);
+  void report_lost(const Sent& lost, const std::string& how);
   void break_down(const std::string& sentence);
   void abandon_all(const std::exception_ptr& error);
   void stop_workers();

@@ -4,7 +4,7 @@
 //            does the first result come, and what happens to a task whose worker is killed?
 // Predict    Twelve tasks that wait 5 ms each, on four workers: how long by map, how long by apply in a loop?
 // Run        make lab-06
-// Vary       --show order · --show squares · kWindow in crew.cpp · a method of SturdyConduct left out
+// Vary       --show order · --show squares · kWindow in ahead.cpp · a method of SturdyConduct left out
 // Book       Mastering Python, 1st ed., "Multiprocessing", pools of workers;
 //            High Performance Python, "The multiprocessing Module", finding primes (map, imap, imap_unordered)
 #include <fmt/format.h>

@@ -1,78 +1,15 @@
-// What a call leaves in the parent: a job that gathers its chunks' replies, and the handle through which its caller
-// waits.
+// The answer of a call that gives its results together, and the handle through which its caller waits for it.
 #pragma once
 
-#include <chrono>
-#include <condition_variable>
-#include <cstdint>
-#include <exception>
 #include <functional>
-#include <map>
-#include <memory>
-#include <mutex>
-#include <optional>
-#include <stdexcept>
-#include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
+#include "chunks.hpp"
+#include "job.hpp"
 #include "task.hpp"
 
 namespace lab::pool {
-
-/// get() or next() did not have the result in time; nothing is lost, ask again. The package's own error, as in CPython.
-struct TimeoutError : std::runtime_error {
-  TimeoutError() : std::runtime_error("no result within the timeout") {}
-};
-
-using Timeout = std::optional<std::chrono::nanoseconds>;  ///< none: wait as long as it takes
-
-/// What a chunk came back with: its results, encoded one after another, or the error of the task that failed.
-struct Outcome {
-  std::string_view values;
-  std::exception_ptr error;
-};
-
-/// A callback threw; what it threw is nested. By then the answer itself is known.
-struct CallbackError : std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
-
-/// One call: its tasks in chunks, and what came back. Chunks are given out and accepted by number, from 0.
-class Job {
- public:
-  Job(std::string function) : task(std::move(function)) {}
-  virtual ~Job() = default;
-
-  struct Chunk {
-    std::string_view arguments;  ///< encoded, those of all its items
-    std::size_t first = 0, items = 0;
-  };
-  virtual Chunk chunk(std::size_t number) const = 0;
-  /// Takes in what a chunk came back with; true once the job is complete. In the result-handler thread. Throws
-  /// MessageError for bytes that are no such results (the chunk is then still missing) and CallbackError.
-  virtual bool accept(std::size_t number, const Outcome& outcome) = 0;
-  /// Makes it ready as it is, without calling anybody back.
-  virtual void publish() = 0;
-  /// Puts this error wherever something is missing and completes the job. Throws CallbackError.
-  virtual void abandon(const std::exception_ptr& error) = 0;
-  /// No more chunks will be given out: what reads an input for it stops.
-  virtual void stop() {}
-
-  const std::string task;
-  std::uint64_t id = 0;
-
- protected:
-  template <class Condition>
-  bool wait_until(std::unique_lock<std::mutex>& lock, Timeout timeout, Condition ready) const {
-    if (timeout) return changed_.wait_for(lock, *timeout, ready);
-    changed_.wait(lock, ready);
-    return true;
-  }
-  mutable std::mutex mutex_;
-  mutable std::condition_variable changed_;
-};
 
 template <class V>
 struct Callbacks {
@@ -148,28 +85,22 @@ class ApplyJob : public Answer<R> {
 template <class R>
 class MapJob : public Answer<std::vector<R>> {
  public:
-  /// `ends[i]` is where the arguments of chunk i end.
-  MapJob(std::string function, std::string arguments, std::vector<std::size_t> ends, std::size_t items,
-         std::size_t size, Callbacks<std::vector<R>> callbacks)
+  MapJob(std::string function, Chunks chunks, Callbacks<std::vector<R>> callbacks)
       : Answer<std::vector<R>>(std::move(function), std::move(callbacks)),
-        arguments_(std::move(arguments)),
-        ends_(std::move(ends)),
-        size_(size),
-        missing_(ends_.size()) {
-    this->value_.resize(items);
+        chunks_(std::move(chunks)),
+        missing_(chunks_.count()) {
+    this->value_.resize(chunks_.items);
   }
-  Job::Chunk chunk(std::size_t number) const override {
-    const std::size_t begin = number == 0 ? 0 : ends_[number - 1];
-    return {std::string_view(arguments_).substr(begin, ends_[number] - begin), number * size_, items_of(number)};
-  }
+  Job::Chunk chunk(std::size_t number) const override { return chunks_.chunk(number); }
   // Complete only when every chunk has reported, even after a failure; the failure that arrived first is the one that
   // is told.
   bool accept(std::size_t number, const Outcome& outcome) override {
+    const Job::Chunk chunk = chunks_.chunk(number);
     if (outcome.error) {
       if (!this->error_) this->error_ = outcome.error;
     } else {
       Decoder in(outcome.values);
-      for (std::size_t i = 0; i < items_of(number); ++i) this->value_[number * size_ + i] = in.template get<R>();
+      for (std::size_t i = 0; i < chunk.items; ++i) this->value_[chunk.first + i] = in.template get<R>();
       in.finish();
     }
     if (--missing_ > 0) return false;
@@ -178,10 +109,8 @@ class MapJob : public Answer<std::vector<R>> {
   }
 
  private:
-  std::size_t items_of(std::size_t number) const { return std::min(size_, this->value_.size() - number * size_); }
-  std::string arguments_;
-  std::vector<std::size_t> ends_;
-  std::size_t size_, missing_;
+  const Chunks chunks_;
+  std::size_t missing_;
 };
 
 /// The handle of an asynchronous call. May be copied, and dropped before the answer is there.

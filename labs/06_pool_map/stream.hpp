@@ -1,10 +1,11 @@
-// What imap returns: results one by one while later tasks still run, and the reading of its input.
+// What imap returns: results one by one while later tasks still run.
 #pragma once
 
 #include <algorithm>
 #include <iterator>
 
-#include "results.hpp"
+#include "job.hpp"
+#include "task.hpp"
 
 namespace lab::pool {
 

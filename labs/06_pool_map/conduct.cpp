@@ -1,5 +1,5 @@
 // CPython's traps: what its Pool does where one would expect something else.
-#include "pool.hpp"
+#include "conduct.hpp"
 
 #include <sched.h>
 
@@ -36,14 +36,5 @@ bool Conduct::handler_caught(Job&, std::size_t) const { throw; }
 
 // A worker whose initializer fails is replaced, and its replacement, and so on.
 int Conduct::failed_starts() const { return INT_MAX; }
-
-void Pool::stop_reading() {
-  try {
-    crew_.terminate();                 // which lets the readers go
-  } catch (const std::logic_error&) {  // the result handler had died
-  }
-  const std::lock_guard lock(readers_mutex_);
-  readers_.clear();
-}
 
 }  // namespace lab::pool

@@ -1,0 +1,91 @@
+// A worker has ended: by its last task, by its initializer, by a signal. What it had begun is lost, what it had not goes
+// elsewhere, and it is replaced. After several that did not even start the pool is broken.
+#include <fmt/format.h>
+
+#include <cstdio>
+
+#include "crew.hpp"
+
+namespace lab::pool {
+
+void Crew::bury(Worker& worker, std::size_t at) {
+  if (!worker.alive) return;
+  while (receive(worker)) {  // what it had finished is in its pipe
+  }
+  const auto exit_code = starter_->exit_code(worker.hand, Clock::now() + std::chrono::seconds(5));
+  worker.hand.sentinel.reset();
+  const std::string how = fmt::format("{} (pid {}) ended with {}", worker.name, worker.hand.pid,
+                                      exit_code ? start::describe_exit(*exit_code) : "an unknown status");
+  std::optional<Sent> lost;
+  std::string hopeless;
+  {
+    const std::lock_guard lock(mutex_);
+    worker.alive = false;
+    worker.ahead.recall(queue_, 0);
+    if (!worker.ahead.sent().empty()) lost = worker.ahead.sent().front();  // it had begun this one
+    hopeless = replace(worker, at, how);
+  }
+  if (lost) report_lost(*lost, how);
+  if (!hopeless.empty()) break_down(hopeless);
+}
+
+// Starts another worker in its place; returns why that is hopeless. Under the lock.
+std::string Crew::replace(Worker& worker, std::size_t at, const std::string& how) {
+  if (starter_->begun(at).ready.load() == 1) {
+    failed_starts_ = 0;
+  } else if (++failed_starts_ >= conduct_->failed_starts()) {
+    return fmt::format("the pool is broken: {} workers in a row failed to start; {} in initializer {}{}",
+                       failed_starts_, how, options_.initializer, worker.failure.empty() ? "" : ": " + worker.failure);
+  }
+  if (state_ == State::terminate || (state_ == State::close && jobs_.empty())) return "";
+  if (!worker.failure.empty())
+    std::fprintf(stderr, "%s: its initializer %s threw: %s\n", how.c_str(), options_.initializer.c_str(),
+                 worker.failure.c_str());
+  try {
+    start(at);
+    return "";
+  } catch (const std::exception& error) {
+    return fmt::format("the pool is broken: {} and cannot be replaced: {}", how, error.what());
+  }
+}
+
+void Crew::report_lost(const Sent& lost, const std::string& how) {
+  const Job::Chunk chunk = lost.job->chunk(lost.chunk);
+  const std::string items = chunk.items == 1
+                                ? fmt::format("item {}", chunk.first)
+                                : fmt::format("items {} to {}", chunk.first, chunk.first + chunk.items - 1);
+  const auto error =
+      conduct_->lost(fmt::format("{} while it ran task {} ({} of job {})", how, lost.job->task, items, lost.job->id));
+  try {
+    if (error) deliver(lost.job, lost.chunk, {.error = error});
+  } catch (...) {
+    if (conduct_->handler_caught(*lost.job, lost.chunk)) leave(*lost.job);
+  }
+}
+
+void Crew::break_down(const std::string& sentence) {
+  {
+    const std::lock_guard lock(mutex_);
+    broken_ = sentence;
+    queue_.clear();
+  }
+  abandon_all(std::make_exception_ptr(NotRunning(sentence)));
+}
+
+void Crew::abandon_all(const std::exception_ptr& error) {
+  std::map<std::uint64_t, std::shared_ptr<Job>> jobs;
+  {
+    const std::lock_guard lock(mutex_);
+    jobs.swap(jobs_);
+  }
+  for (const auto& [id, job] : jobs) {
+    try {
+      job->abandon(error);
+    } catch (const CallbackError& thrown) {
+      std::fprintf(stderr, "%s\n", thrown.what());
+      job->publish();
+    }
+  }
+}
+
+}  // namespace lab::pool

@@ -1,0 +1,70 @@
+// A job is what a call leaves in the parent until its answer is there: it gives out chunks and takes in their replies.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+
+namespace lab::pool {
+
+/// get() or next() did not have the result in time; nothing is lost, ask again. The package's own error, as in CPython.
+struct TimeoutError : std::runtime_error {
+  TimeoutError() : std::runtime_error("no result within the timeout") {}
+};
+
+using Timeout = std::optional<std::chrono::nanoseconds>;  ///< none: wait as long as it takes
+
+/// What a chunk came back with: its results, encoded one after another, or the error of the task that failed.
+struct Outcome {
+  std::string_view values;
+  std::exception_ptr error;
+};
+
+/// A callback threw; what it threw is nested. By then the answer itself is known.
+struct CallbackError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+/// One call: its tasks in chunks, and what came back. Chunks are given out and accepted by number, from 0.
+class Job {
+ public:
+  Job(std::string function) : task(std::move(function)) {}
+  virtual ~Job() = default;
+
+  struct Chunk {
+    std::string_view arguments;  ///< encoded, those of all its items
+    std::size_t first = 0, items = 0;
+  };
+  virtual Chunk chunk(std::size_t number) const = 0;
+  /// Takes in what a chunk came back with; true once the job is complete. In the result-handler thread. Throws
+  /// MessageError for bytes that are no such results (the chunk is then still missing) and CallbackError.
+  virtual bool accept(std::size_t number, const Outcome& outcome) = 0;
+  /// Makes it ready as it is, without calling anybody back.
+  virtual void publish() = 0;
+  /// Puts this error wherever something is missing and completes the job. Throws CallbackError.
+  virtual void abandon(const std::exception_ptr& error) = 0;
+  /// No more chunks will be given out: what reads an input for it stops.
+  virtual void stop() {}
+
+  const std::string task;
+  std::uint64_t id = 0;
+
+ protected:
+  template <class Condition>
+  bool wait_until(std::unique_lock<std::mutex>& lock, Timeout timeout, Condition ready) const {
+    if (timeout) return changed_.wait_for(lock, *timeout, ready);
+    changed_.wait(lock, ready);
+    return true;
+  }
+  mutable std::mutex mutex_;
+  mutable std::condition_variable changed_;
+};
+
+}  // namespace lab::pool
