@@ -1,32 +1,41 @@
 // What is shown and not timed: orders of results, names of workers, a killed worker, and the timeline.
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <ranges>
 
 #include "tasks.hpp"
 
 namespace lab::pool {
 
-/// The same waits by each method: in which order do results come?
+/// The same waits by each method: in which order do results come, and when?
 inline void show_order() {
   SturdyPool pool(with(3));
   const std::vector<int> waits{60'000, 20'000, 40'000, 10'000, 30'000, 50'000};
-  const auto start = Clock::now();
-  const auto show = [&](const char* method, int wait) {
-    fmt::print("{:<15} task of {:>2} ms   after {:>3.0f} ms\n", method, wait / 1000,
-               std::chrono::duration<double, std::milli>(Clock::now() - start).count());
+  fmt::print("Six tasks that wait {} ms, on three workers.\n\n",
+             fmt::join(waits | std::views::transform([](int us) { return us / 1000; }), ", "));
+  const auto show = [](const char* method, auto call) {
+    const auto start = Clock::now();
+    for (const int wait : call()) {
+      fmt::print("{:<16} {:>3.0f} ms  the result of the task of {} ms\n", method,
+                 std::chrono::duration<double, std::milli>(Clock::now() - start).count(), wait / 1000);
+    }
   };
-  for (const int wait : pool.map<int>("wait_us", waits, 1)) show("map", wait);
-  for (const int wait : pool.imap<int>("wait_us", waits)) show("imap", wait);
-  for (const int wait : pool.imap_unordered<int>("wait_us", waits)) show("imap_unordered", wait);
+  show("map", [&] { return pool.map<int>("wait_us", waits, 1); });
+  show("imap", [&] { return pool.imap<int>("wait_us", waits); });
+  show("imap_unordered", [&] { return pool.imap_unordered<int>("wait_us", waits); });
 }
 
 /// Squares, and which worker made them.
 inline void show_squares() {
   SturdyPool pool(with(3));
-  fmt::print("apply           {}\n", pool.apply<std::string>("who", 7));
-  for (const auto& line : pool.map<std::string>("who", numbers(6), 2)) fmt::print("map, chunks of 2 {}\n", line);
-  for (const auto& line : pool.imap_unordered<std::string>("who", numbers(6))) fmt::print("imap_unordered  {}\n", line);
+  const auto show = [](const char* method, auto lines) {
+    for (const std::string& line : lines) fmt::print("{:<16} {}\n", method, line);
+  };
+  show("apply", std::array{pool.apply<std::string>("who", 7)});
+  show("map, chunks of 2", pool.map<std::string>("who", numbers(6), 2));
+  show("imap_unordered", pool.imap_unordered<std::string>("who", numbers(6)));
 }
 
 inline Seen death_is_reported() {
