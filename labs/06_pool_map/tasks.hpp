@@ -40,11 +40,10 @@ inline Done noted_wait(int us) {
 inline std::string who(int x) { return fmt::format("{} squared is {}, says {}", x, x * x, current_worker()); }
 inline int die(int) { return ::raise(SIGKILL); }
 inline void settle(int cpu) { bind_to(std::array{cpu}); }
-inline int one_task(std::string_view, std::span<Descriptor>) { return 0; }
-inline const bool known =
-    register_task("same", same) && register_task("square", square) && register_task("wait_us", wait_us) &&
-    register_task("count_down", count_down) && register_task("noted_wait", noted_wait) && register_task("who", who) &&
-    register_task("die", die) && register_task("settle", settle) && start::register_entry("one task", one_task);
+inline const bool known = register_task("same", same) && register_task("square", square) &&
+                          register_task("wait_us", wait_us) && register_task("count_down", count_down) &&
+                          register_task("noted_wait", noted_wait) && register_task("who", who) &&
+                          register_task("die", die) && register_task("settle", settle);
 
 // ---- Pools.
 
