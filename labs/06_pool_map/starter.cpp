@@ -37,8 +37,9 @@ int pool_worker(std::string_view argument, std::span<Descriptor> descriptors) {
   Decoder in(argument);
   const auto plan = in.get<WorkerPlan>();
   const auto at = in.get<std::uint64_t>();
+  in.finish();
   const Mapping memory = Mapping::of(descriptors[2]);
-  if ((at + 1) * sizeof(Begun) > memory.size()) throw MessageError("a worker's place lies outside the shared memory");
+  if (at >= memory.size() / sizeof(Begun)) throw MessageError("a worker's place lies outside the shared memory");
   return serve_until_end(plan, descriptors[0].get(), descriptors[1].get(), reinterpret_cast<Begun*>(memory.data())[at]);
 }
 const bool known = start::register_entry("pool worker", pool_worker);

@@ -129,9 +129,11 @@ static_assert(std::atomic<std::uint64_t>::is_always_lock_free, "shared between p
 /// A reply is the number of its chunk, one of these, and what it says.
 enum class Reply : char { values = 'v', error = 'e', initializer_failed = 'i' };
 
+/// Its parts; what it says is not looked into. Throws Garbled.
 inline std::tuple<std::uint64_t, Reply, std::string_view> parse_reply(std::string_view frame) {
   constexpr std::size_t head = 1 + sizeof(std::uint64_t);
-  if (frame.size() <= head || std::string_view("vei").find(frame[head]) == std::string_view::npos)
+  if (frame.size() <= head || frame[0] != Encoder::tag<std::uint64_t>() ||
+      std::string_view("vei").find(frame[head]) == std::string_view::npos)
     throw Garbled("a reply is cut short or of no known kind");
   return {decode<std::uint64_t>(frame.substr(0, head)), static_cast<Reply>(frame[head]), frame.substr(head + 1)};
 }

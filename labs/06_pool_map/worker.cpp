@@ -18,9 +18,7 @@ std::string traceback(const std::string& task) {
 }
 
 // Runs the tasks of a chunk one after another. The first failure ends it: the rest of the chunk is not run.
-void run_chunk(Decoder& in, bool catches_all, Encoder& reply) {
-  const auto name = in.get<std::string>();
-  const auto items = in.get<std::uint64_t>();
+void run_chunk(const std::string& name, std::uint64_t items, Decoder& in, bool catches_all, Encoder& reply) {
   const std::size_t start = reply.bytes.size();
   const auto failed = [&](const std::exception& error) {
     reply.bytes.resize(start);
@@ -82,10 +80,13 @@ int serve(const WorkerPlan& plan, int tasks, int replies, Begun& begun) {
     while (const auto chunk = inbox.next()) {
       Decoder in(*chunk);
       const auto number = in.get<std::uint64_t>();
+      const auto task = in.get<std::string>();
+      const auto items = in.get<std::uint64_t>();
+      if (items > std::max<std::size_t>(1, chunk->size())) throw MessageError("a chunk claims more items than bytes");
       if (!begun.begin(number)) continue;  // an idle worker has got it instead
       const std::size_t body = begin_reply(number);
       try {
-        run_chunk(in, plan.catches_all, reply);
+        run_chunk(task, items, in, plan.catches_all, reply);
       } catch (const start::Exit& exit) {
         std::fprintf(stderr, "%s", exit.text.empty() ? "" : (exit.text + "\n").c_str());
         return exit.status;
@@ -98,7 +99,7 @@ int serve(const WorkerPlan& plan, int tasks, int replies, Begun& begun) {
       } catch (const MessageError& error) {
         begin_reply(number);
         reply.bytes +=
-            static_cast<char>(Reply::error) + encode_error(MaybeEncodingError(error.what()), traceback("a task"));
+            static_cast<char>(Reply::error) + encode_error(MaybeEncodingError(error.what()), traceback(task));
         send(body);
       }
       if (++done == plan.tasks) return 0;

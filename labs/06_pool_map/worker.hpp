@@ -19,7 +19,7 @@ struct WorkerPlan {
 
 /// Reads chunks from `tasks` and writes replies to `replies` until end-of-file or its last task. Each reply is written
 /// before the next chunk is begun: whatever kills the worker, at most one chunk is affected. Returns the worker's exit
-/// status.
+/// status. Throws MessageError for bytes that are no chunk, std::system_error.
 int serve(const WorkerPlan& plan, int tasks, int replies, Begun& begun);
 
 /// The name of the worker that runs the calling task; "MainProcess" elsewhere.
