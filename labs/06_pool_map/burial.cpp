@@ -16,16 +16,16 @@ void Crew::bury(Worker& worker, std::size_t at) {
   worker.hand.sentinel.reset();
   const std::string how = fmt::format("{} (pid {}) ended with {}", worker.name, worker.hand.pid,
                                       exit_code ? start::describe_exit(*exit_code) : "an unknown status");
-  std::optional<Sent> lost;
+  std::deque<Sent> lost;
   std::string hopeless;
   {
     const std::lock_guard lock(mutex_);
     worker.alive = false;
     worker.ahead.recall(queue_, 0);
-    if (!worker.ahead.sent().empty()) lost = worker.ahead.sent().front();  // it had begun this one
+    lost = worker.ahead.sent();  // it had begun: one; more only where its replies were garbled
     hopeless = replace(worker, at, how);
   }
-  if (lost) report_lost(*lost, how);
+  for (const Sent& sent : lost) report_lost(sent, how);
   if (!hopeless.empty()) break_down(hopeless);
 }
 
