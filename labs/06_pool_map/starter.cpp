@@ -8,7 +8,6 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
-#include <deque>
 #include <future>
 #include <system_error>
 #include <thread>
@@ -76,19 +75,15 @@ class Processes : public Starter {
 
 class Threads : public Starter {
  public:
-  explicit Threads(std::size_t workers) : begun_(workers) {}
-  ~Threads() override {
-    for (std::jthread& thread : threads_)
-      thread.join();  // each ends when it has done its task: a thread cannot be killed
-  }
+  explicit Threads(std::size_t workers) : begun_(workers), threads_(workers) {}
 
   Hand start(const WorkerPlan& plan, Descriptor tasks, Descriptor replies, std::size_t at) override {
     begun_[at].emplace();
     auto [sentinel, end] = make_pipe();
     std::promise<pid_t> id;
     std::future<pid_t> told = id.get_future();
-    threads_.emplace_back([plan, &begun = *begun_[at], in = std::move(tasks), out = std::move(replies),
-                           done = std::move(end), id = std::move(id)]() mutable {
+    threads_[at] = std::jthread([plan, &begun = *begun_[at], in = std::move(tasks), out = std::move(replies),
+                                 done = std::move(end), id = std::move(id)]() mutable {
       id.set_value(static_cast<pid_t>(::syscall(SYS_gettid)));
       int status = 1;
       try {
@@ -112,7 +107,9 @@ class Threads : public Starter {
 
  private:
   std::vector<std::optional<Begun>> begun_;
-  std::deque<std::jthread> threads_;
+  // By place: whoever follows joins the one before, which has ended. The last are joined by their destructors, after
+  // their task: a thread cannot be killed.
+  std::vector<std::jthread> threads_;
 };
 
 }  // namespace
