@@ -143,7 +143,10 @@ class Pool {
     if (chunk_size < 1) throw std::invalid_argument("the chunk size of imap must be at least 1");
     auto stream = std::make_shared<Stream<R>>(task, static_cast<std::size_t>(chunk_size), ordered);
     crew_.enter(stream);
-    readers_.start(stream, std::move(input));
+    if (const auto error = attempt([&] { readers_.start(stream, std::move(input)); })) {  // no thread to read it
+      crew_.leave(*stream);
+      std::rethrow_exception(error);
+    }
     return Results<R>(stream);
   }
 
