@@ -1,7 +1,10 @@
 // A worker has ended: by its last task, by its initializer, by a signal. What it had begun is lost, what it had not goes
-// elsewhere, and it is replaced. After several that did not even start the pool is broken.
+// elsewhere, and it is replaced; where the system refuses that, the others go on and it is tried again. The pool is
+// broken when none is left, and after several that did not even start.
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <csignal>
 #include <cstdio>
 
 #include "crew.hpp"
@@ -13,7 +16,8 @@ void Crew::bury(Worker& worker, std::size_t at) {
   while (receive(worker)) {  // what it had finished is in its pipe
   }
   const auto exit_code = starter_->exit_code(worker.hand, Clock::now() + std::chrono::seconds(5));
-  worker.hand.sentinel.reset();
+  unwatch(worker.hand.sentinel);
+  unwatch(worker.replies);
   const std::string how = fmt::format("{} (pid {}) ended with {}", worker.name, worker.hand.pid,
                                       exit_code ? start::describe_exit(*exit_code) : "an unknown status");
   std::deque<Sent> lost;
@@ -23,19 +27,21 @@ void Crew::bury(Worker& worker, std::size_t at) {
     worker.alive = false;
     worker.ahead.recall(queue_, 0);
     lost = worker.ahead.sent();  // it had begun: one; more only where its replies were garbled
-    hopeless = replace(worker, at, how);
+    hopeless = replace(worker, at, how, exit_code == -SIGKILL);
   }
   for (const Sent& sent : lost) report_lost(sent, how);
   if (!hopeless.empty()) break_down(hopeless);
 }
 
 // Starts another worker in its place; returns why that is hopeless. Under the lock.
-std::string Crew::replace(Worker& worker, std::size_t at, const std::string& how) {
-  if (starter_->begun(at).ready.load() == 1) {
+std::string Crew::replace(Worker& worker, std::size_t at, const std::string& how, bool killed) {
+  const bool has_initializer = !options_.initializer.empty();
+  const std::string where = has_initializer ? " in initializer " + options_.initializer : "";
+  if (starter_->begun(at).ready.load() == 1 || (killed && !has_initializer)) {  // who was killed so early did not fail
     failed_starts_ = 0;
   } else if (++failed_starts_ >= conduct_->failed_starts()) {
-    return fmt::format("the pool is broken: {} workers in a row failed to start; {} in initializer {}{}",
-                       failed_starts_, how, options_.initializer, worker.failure.empty() ? "" : ": " + worker.failure);
+    return fmt::format("the pool is broken: {} workers in a row failed to start; {}{}{}", failed_starts_, how, where,
+                       worker.failure.empty() ? "" : ": " + worker.failure);
   }
   if (state_ == State::terminate || (state_ == State::close && jobs_.empty())) return "";
   if (!worker.failure.empty())
@@ -45,7 +51,25 @@ std::string Crew::replace(Worker& worker, std::size_t at, const std::string& how
     start(at);
     return "";
   } catch (const std::exception& error) {
-    return fmt::format("the pool is broken: {} and cannot be replaced: {}", how, error.what());
+    const auto left = std::ranges::count_if(workers_, [](const Worker& other) { return other.alive; });
+    if (left == 0) return fmt::format("the pool is broken: {} and cannot be replaced: {}", how, error.what());
+    fmt::print(stderr, "{} and cannot be replaced yet: {}; {} of {} workers go on\n", how, error.what(), left,
+               workers_.size());
+    retry_ = Clock::now() + kRetry;
+    return "";
+  }
+}
+
+// Tries again to replace those that could not be.
+void Crew::fill_vacancies() {
+  const std::lock_guard lock(mutex_);
+  retry_ = Deadline::max();
+  try {
+    for (std::size_t at = 0; at < workers_.size(); ++at) {
+      if (!workers_[at].alive) start(at);
+    }
+  } catch (const std::exception&) {  // said when it was tried first
+    retry_ = Clock::now() + kRetry;
   }
 }
 

@@ -31,12 +31,12 @@ Crew::Crew(Options options, std::unique_ptr<Conduct> conduct)
   workers_ = std::vector<Worker>(static_cast<std::size_t>(size));
   try {
     for (std::size_t at = 0; at < workers_.size(); ++at) start(at);
+    state_ = State::run;
+    handler_ = std::thread([this] { handle_results(); });
   } catch (...) {
     stop_workers();
     throw;
   }
-  state_ = State::run;
-  handler_ = std::thread([this] { handle_results(); });
 }
 
 Crew::~Crew() {
@@ -53,6 +53,12 @@ void Crew::watch(int fd, std::uint32_t events, std::uint64_t what) {
   event.events = events;
   event.data.u64 = what;
   if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) < 0) throw_errno("cannot watch a pool's descriptor");
+}
+
+// Explicitly: what a forked copy of this process holds open, epoll would not forget by itself when we close it.
+void Crew::unwatch(Descriptor& descriptor) {
+  if (descriptor) ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, descriptor.get(), nullptr);
+  descriptor.reset();
 }
 
 void Crew::start(std::size_t at) {
@@ -130,7 +136,9 @@ void Crew::stop_workers() {
 std::vector<pid_t> Crew::pids() const {
   const std::lock_guard lock(mutex_);
   std::vector<pid_t> pids;
-  for (const Worker& worker : workers_) pids.push_back(worker.hand.pid);
+  for (const Worker& worker : workers_) {
+    if (worker.alive) pids.push_back(worker.hand.pid);
+  }
   return pids;
 }
 

@@ -58,6 +58,7 @@ class Crew {
   // What epoll tells with an event: a worker's place and which of its descriptors, or the wake-up.
   enum Source : std::uint64_t { replies, tasks, sentinel, sources };
   static constexpr std::uint64_t kWakeUp = UINT64_MAX;
+  static constexpr std::chrono::milliseconds kRetry{200};
   struct Worker {
     std::string name;
     Hand hand;
@@ -71,6 +72,7 @@ class Crew {
   void check() const;
   void start(std::size_t at);
   void watch(int fd, std::uint32_t events, std::uint64_t what);
+  void unwatch(Descriptor& descriptor);
   void dispatch();
   Worker* least_busy();
 
@@ -80,7 +82,8 @@ class Crew {
   void take_in(Worker& worker, std::string_view frame);
   void deliver(const std::shared_ptr<Job>& job, std::size_t chunk, const Outcome& outcome);
   void bury(Worker& worker, std::size_t at);
-  std::string replace(Worker& worker, std::size_t at, const std::string& how);
+  std::string replace(Worker& worker, std::size_t at, const std::string& how, bool killed);
+  void fill_vacancies();
   void report_lost(const Sent& lost, const std::string& how);
   void break_down(const std::string& sentence);
   void abandon_all(const std::exception_ptr& error);
@@ -96,6 +99,7 @@ class Crew {
   std::unique_ptr<Starter> starter_;
   std::vector<Worker> workers_;
   int names_ = 0, failed_starts_ = 0;
+  Deadline retry_ = Deadline::max();  // when to try again to start the workers that are missing
   std::deque<Span> queue_;
   std::map<std::uint64_t, std::shared_ptr<Job>> jobs_;  // CPython calls it the cache
   std::uint64_t ids_ = 0;

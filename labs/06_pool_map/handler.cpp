@@ -13,8 +13,11 @@ namespace lab::pool {
 void Crew::handle_results() {
   try {
     handle_until_done();
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "Exception in the pool's result handler, which ends: %s\n", error.what());
+  } catch (...) {
+    const std::string sentence =
+        "Exception in the pool's result handler, which ends: " + sentence_of(std::current_exception());
+    std::fprintf(stderr, "%s\n", sentence.c_str());
+    if (conduct_->lost(sentence)) break_down(sentence);
     const std::lock_guard lock(mutex_);
     handler_died_ = true;
   }
@@ -28,8 +31,11 @@ void Crew::handle_until_done() {
     std::array<epoll_event, 64> events;
     int ready = 0;
     do {
-      ready = ::epoll_wait(epoll_.get(), events.data(), events.size(), -1);
+      const bool vacancies = retry_ != Deadline::max();
+      ready = ::epoll_wait(epoll_.get(), events.data(), events.size(), vacancies ? int{kRetry.count()} : -1);
     } while (ready < 0 && errno == EINTR);
+    if (ready < 0) throw_errno("cannot wait for a pool's workers");
+    if (Clock::now() >= retry_) fill_vacancies();
     for (int i = 0; i < ready; ++i) {
       const std::uint64_t what = events[i].data.u64;
       if (what == kWakeUp) {
@@ -79,7 +85,7 @@ bool Crew::receive(Worker& worker) {
     const std::lock_guard lock(mutex_);
     worker.ahead.replied(frames);
   }
-  if (got == Inbox::Got::end) worker.replies.reset();  // which epoll forgets by itself; the sentinel tells the rest
+  if (got == Inbox::Got::end) unwatch(worker.replies);  // the sentinel tells the rest
   return got == Inbox::Got::bytes;
 }
 
