@@ -4,10 +4,12 @@
 #include <algorithm>
 #include <iterator>
 #include <map>
+#include <ranges>
 #include <vector>
 
-#include "common/os/codec.hpp"
 #include "job.hpp"
+#include "task.hpp"
+#include "wire.hpp"
 
 namespace lab::pool {
 
@@ -41,9 +43,10 @@ struct Chunks {
   }
 };
 
-/// Cuts a sized range into chunks of `size` items, each encoded by put(encoder, item). A size of 0 makes no chunks.
+/// Cuts a sized range into chunks of `size` items, each of so many arguments that put(encoder, item) encodes. A size of
+/// 0 makes no chunks.
 template <class Input, class Put>
-Chunks cut(Input& input, std::size_t size, Put put) {
+Chunks cut(Input&& input, std::size_t size, ArgumentCount each, Put put) {
   Chunks chunks{.items = static_cast<std::size_t>(std::ranges::size(input)), .size = size};
   Encoder out;
   auto item = std::ranges::begin(input);
@@ -51,7 +54,12 @@ Chunks cut(Input& input, std::size_t size, Put put) {
     const std::size_t end = std::min(begin + size, chunks.items), before = out.bytes.size();
     std::size_t encoded = begin;
     if (const auto error = attempt([&] {
-          for (; encoded < end; ++encoded, ++item) put(out, *item);
+          out.put(each);
+          for (; encoded < end; ++encoded, ++item) {
+            const std::ranges::range_value_t<Input>& value = *item;  // the item itself, or what its proxy stands for
+            put(out, value);
+          }
+          check_fits(out.bytes.size() - before);
         })) {
       chunks.refused.emplace(chunks.count(), error);
       out.bytes.resize(before);

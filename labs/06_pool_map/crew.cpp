@@ -8,14 +8,17 @@
 #include <csignal>
 #include <cstdio>
 
+#include "task.hpp"
+
 namespace lab::pool {
 
 Crew::Crew(Options options, std::unique_ptr<Conduct> conduct)
     : options_(std::move(options)), conduct_(std::move(conduct)) {
-  const int size = options_.processes == 0 ? conduct_->default_size() : options_.processes;
+  const int size = options_.processes ? *options_.processes : conduct_->default_size();
   if (size < 1) throw std::invalid_argument("a pool needs at least 1 worker");
   if (options_.tasks_per_child && *options_.tasks_per_child < 1)
     throw std::invalid_argument("tasks_per_child must be at least 1, or absent");
+  if (!options_.initializer.empty()) thunk_named(options_.initializer);  // throws when nobody knows it
   if (options_.vehicle == Vehicle::processes && start::self().daemon)
     throw std::logic_error("daemonic processes are not allowed to have children");
   struct sigaction present {};
@@ -106,8 +109,11 @@ void Crew::terminate() {
 bool Crew::join(Timeout timeout) {
   std::unique_lock lock(mutex_);
   if (state_ == State::run) throw std::logic_error("Pool is still running");
+  if (std::this_thread::get_id() == handler_.get_id())
+    throw std::logic_error("a callback cannot wait for the end of its own pool");
+  for (const auto& [id, job] : jobs_) job->read_on();
   const auto done = [&] { return handler_done_; };
-  if (timeout) return finished_.wait_for(lock, *timeout, done);
+  if (timeout) return finished_.wait_for(lock, std::min(*timeout, kForEver), done);
   finished_.wait(lock, done);
   return true;
 }

@@ -6,6 +6,8 @@
 //    handler.cpp   what the thread does             burial.cpp     a worker has died
 #pragma once
 
+#include <unistd.h>
+
 #include <map>
 #include <thread>
 
@@ -21,7 +23,7 @@ struct NotRunning : std::runtime_error {
 };
 
 struct Options {
-  int processes = 0;  ///< 0: the conduct's default size
+  std::optional<int> processes;  ///< workers, at least 1; absent: the conduct's default size
   Vehicle vehicle = Vehicle::processes;
   std::string initializer;                  ///< a registered task; empty: none
   std::string initargs;                     ///< its arguments: encode(...)
@@ -36,8 +38,12 @@ class Crew {
   Crew(Options options, std::unique_ptr<Conduct> conduct);
   ~Crew();  ///< terminates
 
-  /// Refuses when the pool is not running: NotRunning.
+  /// Refuses when the pool is not running, or in a process forked from its own: NotRunning.
   void check_running() const;
+  /// Makes the job known and queues its chunks, but for those that were refused: they come back with these errors. Throws
+  /// NotRunning.
+  void submit(const std::shared_ptr<Job>& job, std::size_t chunks,
+              const std::map<std::size_t, std::exception_ptr>& refused);
   /// Makes the job known; its chunks follow by give(). Throws NotRunning.
   void enter(const std::shared_ptr<Job>& job);
   /// Queues chunks from <= number < to, and writes to idle workers itself.
@@ -92,6 +98,7 @@ class Crew {
 
   const Options options_;
   const std::unique_ptr<Conduct> conduct_;
+  const pid_t owner_ = ::getpid();
   mutable std::mutex mutex_;  // guards what follows, but for inboxes
   std::condition_variable finished_;
   State state_ = State::init;

@@ -1,9 +1,13 @@
 // Which worker is sent what, and when. The caller's own thread writes a task to an idle worker.
+#include <unistd.h>
+
 #include "crew.hpp"
 
 namespace lab::pool {
 
 void Crew::check_running() const {
+  if (::getpid() != owner_)
+    throw NotRunning("the pool belongs to another process, which this one was forked from: make one of its own");
   const std::lock_guard lock(mutex_);
   check();
 }
@@ -13,10 +17,20 @@ void Crew::check() const {
   if (state_ != State::run) throw NotRunning("Pool not running");
 }
 
+void Crew::submit(const std::shared_ptr<Job>& job, std::size_t chunks,
+                  const std::map<std::size_t, std::exception_ptr>& refused) {
+  enter(job);
+  for (const auto& [chunk, error] : refused) deliver(job, chunk, {.error = error});
+  std::size_t from = 0;
+  for (const auto& [chunk, error] : refused) give(job, std::exchange(from, chunk + 1), chunk);
+  give(job, from, chunks);
+}
+
 void Crew::enter(const std::shared_ptr<Job>& job) {
   const std::lock_guard lock(mutex_);
   check();
   job->id = ++ids_;
+  job->handler = handler_.get_id();
   jobs_.emplace(job->id, job);
 }
 

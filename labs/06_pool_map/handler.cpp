@@ -100,19 +100,24 @@ void Crew::take_in(Worker& worker, std::string_view frame) {
     const std::lock_guard lock(mutex_);
     sent = worker.ahead.answered(number);
   }
+  Outcome outcome{.values = rest};
   try {
-    if (kind == Reply::values) {
-      deliver(sent.job, sent.chunk, {.values = rest});
-    } else {
-      deliver(sent.job, sent.chunk, {.error = decode_error(rest)});
-    }
+    if (kind == Reply::error) outcome.error = decode_error(rest);
   } catch (...) {
     if (conduct_->handler_caught(*sent.job, sent.chunk)) leave(*sent.job);
+    return;
   }
+  deliver(sent.job, sent.chunk, outcome);
 }
 
 void Crew::deliver(const std::shared_ptr<Job>& job, std::size_t chunk, const Outcome& outcome) {
-  if (job->accept(chunk, outcome)) leave(*job);
+  bool complete = false;
+  try {
+    complete = job->accept(chunk, outcome);
+  } catch (...) {
+    complete = conduct_->handler_caught(*job, chunk);
+  }
+  if (complete) leave(*job);
 }
 
 }  // namespace lab::pool

@@ -1,6 +1,7 @@
 // A job is what a call leaves in the parent until its answer is there: it gives out chunks and takes in their replies.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -11,6 +12,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <thread>
 
 namespace lab::pool {
 
@@ -20,6 +22,8 @@ struct TimeoutError : std::runtime_error {
 };
 
 using Timeout = std::optional<std::chrono::nanoseconds>;  ///< none: wait as long as it takes
+/// As long as it takes, too: a clock that is asked for more than 292 years ahead overflows, and says that they are over.
+inline constexpr std::chrono::nanoseconds kForEver = std::chrono::hours(24 * 365 * 100);
 
 /// What a chunk came back with: its results, encoded one after another, or the error of the task that failed.
 struct Outcome {
@@ -52,14 +56,19 @@ class Job {
   virtual void abandon(const std::exception_ptr& error) = 0;
   /// No more chunks will be given out: what reads an input for it stops.
   virtual void stop() {}
+  /// Somebody waits for its end: what reads an input for it no longer waits for those who take the results.
+  virtual void read_on() {}
 
   const std::string task;
   std::uint64_t id = 0;
+  std::thread::id handler;  ///< the thread that will take in its replies
 
  protected:
   template <class Condition>
   bool wait_until(std::unique_lock<std::mutex>& lock, Timeout timeout, Condition ready) const {
-    if (timeout) return changed_.wait_for(lock, *timeout, ready);
+    if (timeout) return changed_.wait_for(lock, std::min(*timeout, kForEver), ready);
+    if (std::this_thread::get_id() == handler && !ready())
+      throw std::logic_error("a callback waits for a result which only its own thread can take in");
     changed_.wait(lock, ready);
     return true;
   }

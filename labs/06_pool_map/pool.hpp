@@ -18,8 +18,9 @@ namespace lab::pool {
 /// one they wait as long as it takes. All may be called from any thread.
 class Pool {
  public:
-  /// Starts the workers. Throws std::invalid_argument for options that make no sense; std::system_error when a worker
-  /// cannot be started, after ending those that were.
+  /// Starts the workers. From then on the program ignores SIGPIPE, unless it had other plans for it. Throws
+  /// std::invalid_argument for options that make no sense; std::system_error when a worker cannot be started, after
+  /// ending those that were.
   explicit Pool(Options options = {}) : Pool(std::move(options), std::make_unique<Conduct>()) {}
   /// terminate(), not close() and join(): leaving the scope ends what is still running.
   ~Pool() {
@@ -34,20 +35,14 @@ class Pool {
   /// One task in one worker; waits for it.
   template <class R, class... Args>
   R apply(const std::string& task, const Args&... args) {
-    return apply_async<R>(task, std::tuple(args...)).get();
+    return apply_async<R>(task, std::tie(args...)).get();
   }
   template <class R, class... Args>
   AsyncResult<R> apply_async(const std::string& task, const std::tuple<Args...>& args, Callbacks<R> callbacks = {}) {
     crew_.check_running();
-    Encoder arguments;
-    std::exception_ptr error = attempt([&] { put_each(arguments, args); });
-    auto job = std::make_shared<ApplyJob<R>>(task, std::move(arguments.bytes), std::move(callbacks));
-    if (error) {
-      job->abandon(error);
-    } else {
-      crew_.enter(job);
-      crew_.give(job, 0, 1);
-    }
+    Chunks chunk = cut(std::span(&args, 1), 1, sizeof...(Args), put_each);
+    auto job = std::make_shared<ApplyJob<R>>(task, std::move(chunk.arguments), std::move(callbacks));
+    crew_.submit(job, 1, chunk.refused);
     return AsyncResult<R>(job);
   }
 
@@ -61,7 +56,7 @@ class Pool {
   AsyncResult<std::vector<R>> map_async(const std::string& task, Input&& items,
                                         std::optional<std::ptrdiff_t> chunk_size = {},
                                         Callbacks<std::vector<R>> callbacks = {}) {
-    return spread<R>(task, items, chunk_size, std::move(callbacks),
+    return spread<R>(task, items, chunk_size, std::move(callbacks), 1,
                      [](Encoder& out, const auto& item) { out.put(item); });
   }
   /// The same for items that are tuples of arguments: task(a, b).
@@ -74,11 +69,13 @@ class Pool {
                                             std::optional<std::ptrdiff_t> chunk_size = {},
                                             Callbacks<std::vector<R>> callbacks = {}) {
     return spread<R>(task, items, chunk_size, std::move(callbacks),
-                     [](Encoder& out, const auto& item) { put_each(out, item); });
+                     std::tuple_size_v<std::ranges::range_value_t<Input>>, put_each);
   }
 
   /// Results one by one, in the order of the items. The input is a range, or a function that returns the next item,
-  /// none at the end; a thread reads it to its end, whether or not anybody takes the results. The pool must outlive it.
+  /// none at the end. A thread of the pool reads it to its end, whether or not anybody takes the results (a sturdy pool
+  /// only keeps ahead of those who do, and lets go of it when they drop the Results): what it refers to must outlive the
+  /// pool.
   template <class R, class Input>
   Results<R> imap(const std::string& task, Input input, std::ptrdiff_t chunk_size = 1) {
     return trickle<R>(task, std::move(input), chunk_size, true);
@@ -94,7 +91,8 @@ class Pool {
   /// Ends the workers, whatever they are doing; a thread cannot be ended and finishes its task. Throws std::logic_error
   /// when the result handler has died.
   void terminate() { crew_.terminate(); }
-  /// Waits until all is done after close() or terminate(); false when the time is over first.
+  /// Waits until all is done after close() or terminate(); false when the time is over first. The inputs of all imaps
+  /// are then read to their ends, whoever may take the results.
   bool join(Timeout timeout = std::nullopt) { return crew_.join(timeout); }
 
   int size() const { return crew_.size(); }
@@ -104,22 +102,21 @@ class Pool {
   Pool(Options options, std::unique_ptr<Conduct> conduct) : crew_(std::move(options), std::move(conduct)) {}
 
  private:
-  template <class Tuple>
-  static void put_each(Encoder& out, const Tuple& args) {
+  static constexpr auto put_each = [](Encoder& out, const auto& args) {
     std::apply([&](const auto&... arg) { (out.put(arg), ...); }, args);
-  }
+  };
   template <class R, class Input, class Put>
   AsyncResult<std::vector<R>> spread(const std::string& task, Input& input, std::optional<std::ptrdiff_t> asked,
-                                     Callbacks<std::vector<R>> callbacks, Put put) {
+                                     Callbacks<std::vector<R>> callbacks, ArgumentCount each, Put put) {
     crew_.check_running();
     if constexpr (!std::ranges::sized_range<Input>) {
       std::vector<std::ranges::range_value_t<Input>> all;
       for (auto&& item : input) all.push_back(item);
-      return spread<R>(task, all, asked, std::move(callbacks), put);
+      return spread<R>(task, all, asked, std::move(callbacks), each, put);
     } else {
       const std::size_t size = asked ? crew_.conduct().chunk_size(*asked)
                                      : default_chunk_size(std::size_t{std::ranges::size(input)}, crew_.size());
-      Chunks chunks = cut(input, size, put);
+      Chunks chunks = cut(input, size, each, put);
       const std::size_t count = chunks.count();
       const auto refused = std::exchange(chunks.refused, {});
       auto job = std::make_shared<MapJob<R>>(task, std::move(chunks), std::move(callbacks));
@@ -127,19 +124,14 @@ class Pool {
         job->publish();  // without calling anybody back, as CPython does
         return AsyncResult<std::vector<R>>(job);
       }
-      crew_.enter(job);
-      for (const auto& [chunk, error] : refused) {
-        if (job->accept(chunk, {.error = error})) crew_.leave(*job);
-      }
-      std::size_t from = 0;
-      for (const auto& [chunk, error] : refused) crew_.give(job, std::exchange(from, chunk + 1), chunk);
-      crew_.give(job, from, count);
+      crew_.submit(job, count, refused);
       return AsyncResult<std::vector<R>>(job);
     }
   }
 
   template <class R, class Input>
   Results<R> trickle(const std::string& task, Input input, std::ptrdiff_t chunk_size, bool ordered) {
+    crew_.check_running();
     if (chunk_size < 1) throw std::invalid_argument("the chunk size of imap must be at least 1");
     auto stream = std::make_shared<Stream<R>>(task, static_cast<std::size_t>(chunk_size), ordered);
     crew_.enter(stream);

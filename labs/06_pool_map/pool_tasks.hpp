@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "common/os/mapping.hpp"
+#include "labs/04_start_methods/process.hpp"
 #include "sturdy_pool.hpp"
 
 namespace lab::pool {
@@ -69,6 +70,7 @@ inline int wait_for_flag(int flag) {
   if (!eventually([&] { return seen()[flag] > 0; })) throw std::runtime_error("nobody raised the flag");
   return flag;
 }
+inline int fail_or_wait(int flag) { return flag == 0 ? throw std::runtime_error("none") : wait_for_flag(flag); }
 inline int fail_on(int x) {  // items 5 and 25; 5 only after 25 has failed
   ++seen()[x];
   if (x == 25) throw std::out_of_range("25");
@@ -101,7 +103,31 @@ inline void initializer_fails(int flag) {
   ++seen()[flag];
   throw std::runtime_error("no database");
 }
+inline void initializer_throws_number() {
+  ++seen()[0];
+  throw 3;
+}
 inline int pool_in_a_task(int) { return Pool({.processes = 1}).size(); }
+inline int entry(std::string_view, std::span<Descriptor>) { return 0; }
+inline void process_in_a_task(int) { start::Process(start::Method::fork, "nothing to do").start(); }
+inline Pool* of_the_parent = nullptr;
+inline int submit_to_the_parents_pool(int x) { return of_the_parent->apply<int>("square", x); }
+struct Coin {
+  int value = 0;
+  explicit Coin(int with = 0) : value(with) {}
+  Coin(Coin&&) = default;
+  Coin& operator=(Coin&&) = default;
+  auto members() { return std::tie(value); }
+};
+inline int pay(Coin coin) { return coin.value; }
+inline int unlucky(Superstitious given) { return given.x; }
+inline int echo_bit(bool bit) { return bit; }
+inline bool even(int x) { return x % 2 == 0; }
+using Nest = std::map<std::string, std::vector<std::optional<std::tuple<int, Superstitious>>>>;
+inline Nest nest(Nest given) {
+  given["more"] = {};
+  return given;
+}
 
 inline const bool known =
     register_task("square", square) && register_task("echo_number", echo_number) &&
@@ -113,8 +139,14 @@ inline const bool known =
     register_task("kill_self", kill_self) && register_task("pid", pid) && register_task("worker_name", worker_name) &&
     register_task("echo", echo) && register_task("thirteen", thirteen) && register_task("nothing", nothing) &&
     register_task("initialize", initialize) && register_task("initial_value", initial_value) &&
-    register_task("initializer_fails", initializer_fails) && register_task("pool_in_a_task", pool_in_a_task) &&
-    register_error<Custom>("Custom") && register_error<Unreadable>("Unreadable");
+    register_task("initializer_fails", initializer_fails) &&
+    register_task("initializer_throws_number", initializer_throws_number) &&
+    register_task("pool_in_a_task", pool_in_a_task) && register_task("process_in_a_task", process_in_a_task) &&
+    start::register_entry("nothing to do", entry) && register_task("even", even) && register_task("pay", pay) &&
+    register_task("unlucky", unlucky) && register_task("echo_bit", echo_bit) &&
+    register_task("fail_or_wait", fail_or_wait) && register_task("nest", nest) &&
+    register_task("submit_to_the_parents_pool", submit_to_the_parents_pool) && register_error<Custom>("Custom") &&
+    register_error<Unreadable>("Unreadable");
 
 }  // namespace tasks
 
@@ -140,7 +172,7 @@ inline std::vector<int> up_to(int n) {
   return numbers;
 }
 
-/// Each test starts with all counts at 0, once for each kind of pool.
+/// Each test starts with all counts at 0, once for each vehicle.
 class BothVehicles : public ::testing::TestWithParam<Vehicle> {
  protected:
   void SetUp() override {

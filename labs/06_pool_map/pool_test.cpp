@@ -1,12 +1,14 @@
-// What CPython's Pool does, row by row, on processes and on threads; its traps, and their repair, are in
-// sturdy_pool_test.cpp.
-#include "pool_tasks.hpp"
+// What CPython's Pool does, row by row, by the faithful and the sturdy pool, on processes and on threads; the traps,
+// where they differ, are in sturdy_pool_test.cpp.
+#include <sstream>
+
+#include "all_pools.hpp"
 
 namespace lab::pool {
 namespace {
 
-class Faithful : public BothVehicles {};
-INSTANTIATE_TEST_SUITE_P(Pool, Faithful, ::testing::Values(Vehicle::processes, Vehicle::threads), vehicle_name);
+class Pools : public AllPools {};
+FOR_ALL_POOLS(Pools);
 
 TEST(ChunkRule, IsAQuarterOfAWorkersShareRoundedUp) {
   EXPECT_EQ(default_chunk_size(100, 4), 7u);
@@ -16,16 +18,31 @@ TEST(ChunkRule, IsAQuarterOfAWorkersShareRoundedUp) {
   EXPECT_EQ(default_chunk_size(0, 4), 0u);
 }
 
-TEST_P(Faithful, ApplyRunsOneTask) {
-  Pool pool(with(2));
+// A worker that ends after its first chunk shows how many there are, and of what sizes.
+TEST_P(Pools, MapMakesFourChunksAWorkerAndImapChunksOf1) {
+  Options options = with(4);
+  options.tasks_per_child = 1;
+  AnyPool pool(options);
+  std::map<std::string, int> items;
+  for (const std::string& worker : pool.map<std::string>("worker_name", up_to(100))) ++items[worker];
+  std::map<int, int> chunks_of;
+  for (const auto& [worker, count] : items) ++chunks_of[count];
+  EXPECT_EQ(chunks_of, (std::map<int, int>{{7, 14}, {2, 1}}));
+  std::set<std::string> workers;
+  for (const std::string& worker : pool.imap<std::string>("worker_name", up_to(10))) workers.insert(worker);
+  EXPECT_EQ(workers.size(), 10u);
+}
+
+TEST_P(Pools, ApplyRunsOneTask) {
+  AnyPool pool(with(2));
   EXPECT_EQ(pool.apply<int>("square", 7), 49);
   EXPECT_EQ(pool.apply<int>("subtract", 7, 3), 4);
   EXPECT_EQ(pool.apply<None>("nothing", 1), None());
   EXPECT_EQ(pool.apply_async<int>("square", std::tuple(3)).get(kSoon), 9);
 }
 
-TEST_P(Faithful, MapKeepsTheOrderWhateverTheChunks) {
-  Pool pool(with(3));
+TEST_P(Pools, MapKeepsTheOrderWhateverTheChunks) {
+  AnyPool pool(with(3));
   std::vector<int> squares;
   for (const int x : up_to(100)) squares.push_back(x * x);
   for (const std::ptrdiff_t chunk : {1, 7, 100, 1000}) EXPECT_EQ(pool.map<int>("square", up_to(100), chunk), squares);
@@ -33,22 +50,56 @@ TEST_P(Faithful, MapKeepsTheOrderWhateverTheChunks) {
   EXPECT_EQ(pool.map_async<int>("square", up_to(100)).get(kSoon), squares);
 }
 
-TEST_P(Faithful, StarmapSpreadsTuplesOverArguments) {
-  Pool pool(with(2));
+TEST_P(Pools, StarmapSpreadsTuplesOverArguments) {
+  AnyPool pool(with(2));
   const std::vector<std::tuple<int, int>> pairs{{5, 1}, {9, 2}, {7, 7}};
   EXPECT_EQ(pool.starmap<int>("subtract", pairs), (std::vector{4, 7, 0}));
   EXPECT_EQ(pool.starmap_async<int>("subtract", pairs, 2).get(kSoon), (std::vector{4, 7, 0}));
 }
 
-TEST_P(Faithful, AnInputWithoutALengthIsReadFirst) {
-  Pool pool(with(2));
+TEST_P(Pools, AnInputWithoutALengthIsReadFirst) {
+  AnyPool pool(with(2));
   const auto small = up_to(20);
   auto even = small | std::views::filter([](int x) { return x % 2 == 0; });
   EXPECT_EQ(pool.map<int>("square", even), (std::vector{0, 4, 16, 36, 64, 100, 144, 196, 256, 324}));
 }
 
-TEST_P(Faithful, ImapKeepsTheOrderOfTheInput) {
-  Pool pool(with(4));
+TEST_P(Pools, TakesWhateverTheCodecTakes) {
+  AnyPool pool(with(2));
+  const tasks::Nest nest{{"a", {std::nullopt, std::tuple(1, tasks::Superstitious{2})}}};
+  const auto back = pool.apply<tasks::Nest>("nest", nest);
+  EXPECT_EQ(back.size(), 2u);
+  EXPECT_EQ(std::get<1>(*back.at("a")[1]).x, 2);
+  EXPECT_EQ(pool.apply<std::string>("echo", "text"), "text");
+  EXPECT_EQ(pool.map<bool>("even", up_to(3)), (std::vector{true, false, true}));
+  std::vector<bool> bits{false, true};
+  EXPECT_EQ(pool.map<int>("echo_bit", bits), (std::vector{0, 1}));
+  EXPECT_EQ(pool.starmap<int>("subtract", std::vector{std::pair(5, 1)}), std::vector{4});
+  EXPECT_EQ(pool.apply<int>("pay", tasks::Coin(3)), 3);  // which cannot be copied
+}
+
+TEST_P(Pools, AnInputThatCanBeReadButOnce) {
+  AnyPool pool(with(2));
+  std::istringstream text("1 2 3"), more("4 5");
+  EXPECT_EQ(pool.map<int>("square", std::views::istream<int>(text)), (std::vector{1, 4, 9}));
+  auto results = pool.imap<int>("square", std::views::istream<int>(more));
+  EXPECT_EQ(results.next(kSoon), 16);
+  EXPECT_EQ(results.next(kSoon), 25);
+  EXPECT_EQ(results.next(kSoon), std::nullopt);
+}
+
+TEST_P(Pools, NoTaskRunsWithTheWrongNumberOfArguments) {
+  AnyPool pool(with(1));
+  const std::vector<std::tuple<int, int>> pairs{{1, 2}, {3, 4}};
+  EXPECT_THROW(pool.starmap<int>("mark", pairs, 2), std::invalid_argument);
+  EXPECT_THROW(pool.map<int>("subtract", up_to(4), 2), std::invalid_argument);
+  EXPECT_THROW(pool.imap<int>("subtract", up_to(4), 2).next(), std::invalid_argument);
+  EXPECT_THROW(pool.apply<int>("mark"), std::invalid_argument);
+  for (int i = 1; i <= 4; ++i) EXPECT_EQ(seen()[i], 0);
+}
+
+TEST_P(Pools, ImapKeepsTheOrderOfTheInput) {
+  AnyPool pool(with(4));
   auto results = pool.imap<int>("sleep_ms", std::vector{60, 1, 30, 2});
   std::vector<int> order;
   for (const int x : results) order.push_back(x);
@@ -58,18 +109,23 @@ TEST_P(Faithful, ImapKeepsTheOrderOfTheInput) {
   EXPECT_EQ(order, (std::vector{0, 1, 4, 9, 16, 25, 36, 49, 64, 81}));
 }
 
-TEST_P(Faithful, ImapUnorderedDeliversAsResultsArrive) {
-  Pool pool(with(2));
+TEST_P(Pools, ImapUnorderedDeliversAsResultsArrive) {
+  AnyPool pool(with(2));
   auto results = pool.imap_unordered<int>("wait_for_flag", std::vector{1, 2});
   seen()[2] = 1;
   EXPECT_EQ(results.next(kSoon), 2);
   seen()[1] = 1;
   EXPECT_EQ(results.next(kSoon), 1);
   EXPECT_EQ(results.next(kSoon), std::nullopt);
+  auto chunks = pool.imap_unordered<int>("wait_for_flag", std::vector{3, 3, 4, 4}, 2);
+  seen()[4] = 1;
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(chunks.next(), 4);  // chunks as they arrive, in themselves in order
+  seen()[3] = 1;
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(chunks.next(), 3);
 }
 
-TEST_P(Faithful, ImapTakesAFunctionAsInput) {
-  Pool pool(with(2));
+TEST_P(Pools, ImapTakesAFunctionAsInput) {
+  AnyPool pool(with(2));
   int n = 0;
   auto results =
       pool.imap<int>("square", [&n]() -> std::optional<int> { return n < 3 ? std::optional(n++) : std::nullopt; });
@@ -79,17 +135,18 @@ TEST_P(Faithful, ImapTakesAFunctionAsInput) {
   EXPECT_EQ(results.next(kSoon), std::nullopt);
 }
 
-TEST_P(Faithful, ImapRefusesAChunkSizeBelow1) {
-  Pool pool(with(1));
+TEST_P(Pools, ImapRefusesAChunkSizeBelow1) {
+  AnyPool pool(with(1));
   EXPECT_THROW(pool.imap<int>("square", up_to(3), 0), std::invalid_argument);
   EXPECT_THROW(pool.imap_unordered<int>("square", up_to(3), -1), std::invalid_argument);
 }
 
-TEST_P(Faithful, AnEmptyInputIsReadyAtOnceAndCallsNobodyBack) {
-  Pool pool(with(1));
+TEST_P(Pools, AnEmptyInputIsReadyAtOnceAndCallsNobodyBack) {
+  AnyPool pool(with(1));
   bool called = false;
-  const auto result =
-      pool.map_async<int>("square", std::vector<int>(), {}, {.callback = [&](const auto&) { called = true; }});
+  const Callbacks<std::vector<int>> callbacks{.callback = [&](const auto&) { called = true; },
+                                              .error_callback = [&](auto) { called = true; }};
+  const auto result = pool.map_async<int>("square", std::vector<int>(), {}, callbacks);
   EXPECT_TRUE(result.ready());
   EXPECT_TRUE(result.get(kSoon).empty());
   EXPECT_FALSE(called);
@@ -97,8 +154,8 @@ TEST_P(Faithful, AnEmptyInputIsReadyAtOnceAndCallsNobodyBack) {
 }
 
 // Items 5 (slow) and 25 fail, in chunks of 10.
-TEST_P(Faithful, AFailingChunkStopsTheOthersRunAndTheFirstErrorToArriveIsTold) {
-  Pool pool(with(4));
+TEST_P(Pools, AFailingChunkStopsTheOthersRunAndTheFirstErrorToArriveIsTold) {
+  AnyPool pool(with(4));
   EXPECT_THROW(pool.map_async<int>("fail_on", up_to(40), 10).get(kSoon), std::out_of_range);
   for (int i = 0; i < 40; ++i) {
     const bool run = i <= 5 || (i >= 10 && i <= 25) || i >= 30;
@@ -106,20 +163,21 @@ TEST_P(Faithful, AFailingChunkStopsTheOthersRunAndTheFirstErrorToArriveIsTold) {
   }
 }
 
-TEST_P(Faithful, MapDoesNotFailFast) {
-  Pool pool(with(2));
-  const auto result = pool.map_async<int>("wait_for_flag", std::vector{1, 2}, 1);
-  const auto failing = pool.map_async<int>("five_fails", std::vector{5}, 1);
-  EXPECT_THROW(failing.get(100ms), TimeoutError);  // both workers are busy
+TEST_P(Pools, MapDoesNotFailFast) {
+  AnyPool pool(with(2));
+  std::atomic<bool> called{false};
+  const auto result = pool.map_async<int>("fail_or_wait", std::vector{0, 1, 2}, 1,
+                                          {.callback = {}, .error_callback = [&](auto) { called = true; }});
   seen()[1] = 1;
-  EXPECT_THROW(failing.get(kSoon), std::runtime_error);
-  EXPECT_FALSE(result.ready());
+  EXPECT_THROW(result.get(kHangs), TimeoutError);  // 0 has failed, 2 still runs
+  EXPECT_FALSE(called);
   seen()[2] = 1;
-  EXPECT_EQ(result.get(kSoon), (std::vector{1, 2}));
+  EXPECT_THROW(result.get(kSoon), std::runtime_error);
+  EXPECT_TRUE(called);
 }
 
-TEST_P(Faithful, ImapTellsAnErrorAtItsPlaceAndGoesOn) {
-  Pool pool(with(2));
+TEST_P(Pools, ImapTellsAnErrorAtItsPlaceAndGoesOn) {
+  AnyPool pool(with(2));
   auto results = pool.imap<int>("five_fails", up_to(8));
   for (int i = 0; i < 8; ++i) {
     if (i == 5) {
@@ -131,25 +189,27 @@ TEST_P(Faithful, ImapTellsAnErrorAtItsPlaceAndGoesOn) {
   EXPECT_EQ(results.next(kSoon), std::nullopt);
 }
 
-TEST_P(Faithful, ImapInChunksEndsWithTheFirstError) {
-  Pool pool(with(2));
+TEST_P(Pools, ImapInChunksEndsWithTheFirstError) {
+  AnyPool pool(with(2));
   auto results = pool.imap<int>("five_fails", up_to(12), 3);  // chunks 0 to 2, 3 to 5, 6 to 8, 9 to 11
   for (int i = 0; i < 3; ++i) EXPECT_EQ(results.next(), i);
   EXPECT_THROW(results.next(), std::runtime_error);
   EXPECT_EQ(results.next(), std::nullopt);
+  auto unordered = pool.imap_unordered<int>("five_fails", up_to(12), 12);
+  EXPECT_THROW(unordered.next(), std::runtime_error);
+  EXPECT_EQ(unordered.next(), std::nullopt);
 }
 
-TEST_P(Faithful, ImapTellsOfAFailureWhileOthersStillRun) {
-  Pool pool(with(2));
-  auto results = pool.imap_unordered<int>("wait_for_flag", std::vector{1});
-  auto failing = pool.imap<int>("five_fails", std::vector{5});
-  EXPECT_THROW(failing.next(kSoon), std::runtime_error);
+TEST_P(Pools, ImapTellsOfAFailureWhileOthersStillRun) {
+  AnyPool pool(with(2));
+  auto results = pool.imap<int>("fail_or_wait", std::vector{0, 1});
+  EXPECT_THROW(results.next(kSoon), std::runtime_error);
   seen()[1] = 1;
   EXPECT_EQ(results.next(kSoon), 1);
 }
 
-TEST_P(Faithful, NextWithATimeoutLosesNothingAndNeedsChunksOf1) {
-  Pool pool(with(1));
+TEST_P(Pools, NextWithATimeoutLosesNothingAndNeedsChunksOf1) {
+  AnyPool pool(with(1));
   auto results = pool.imap<int>("wait_for_flag", std::vector{1, 2});
   EXPECT_THROW(results.next(20ms), TimeoutError);
   seen()[1] = seen()[2] = 1;
@@ -158,8 +218,8 @@ TEST_P(Faithful, NextWithATimeoutLosesNothingAndNeedsChunksOf1) {
   EXPECT_THROW(pool.imap<int>("square", up_to(4), 2).next(kSoon), std::logic_error);
 }
 
-TEST_P(Faithful, AnErrorOfTheInputComesAfterWhatWasReadBefore) {
-  Pool pool(with(2));
+TEST_P(Pools, AnErrorOfTheInputComesAfterWhatWasReadBefore) {
+  AnyPool pool(with(2));
   const auto three_then_error = [n = 0]() mutable -> std::optional<int> {
     return n < 3 ? std::optional(n++) : throw std::length_error("input");
   };
@@ -172,18 +232,30 @@ TEST_P(Faithful, AnErrorOfTheInputComesAfterWhatWasReadBefore) {
   EXPECT_EQ(in_chunks.next(), 1);
   EXPECT_THROW(in_chunks.next(), std::length_error);
   EXPECT_EQ(in_chunks.next(), std::nullopt);
+  const auto small = up_to(5);
+  const auto broken = small | std::views::transform([](int x) { return x < 3 ? x : throw std::length_error("input"); });
+  EXPECT_THROW(pool.map_async<int>("square", broken, 1).get(kSoon), std::length_error);
 }
 
-TEST_P(Faithful, ArgumentsThatCannotBeEncodedFailTheirCallOnly) {
-  Pool pool(with(1));
+TEST_P(Pools, ArgumentsThatCannotBeEncodedFailTheirCallOnly) {
+  AnyPool pool(with(1));
   EXPECT_THROW(pool.apply_async<int>("square", std::tuple(tasks::Superstitious{13})).get(kSoon), MessageError);
   const std::vector<tasks::Superstitious> items{{1}, {13}, {2}};
-  EXPECT_THROW(pool.map_async<int>("square", items, 1).get(kSoon), MessageError);
-  EXPECT_EQ(pool.apply<int>("square", 3), 9);
+  int called = 0;
+  const Callbacks<std::vector<int>> callbacks{.callback = {}, .error_callback = [&](auto) { ++called; }};
+  EXPECT_THROW(pool.map_async<int>("unlucky", items, 1, callbacks).get(kSoon), MessageError);
+  EXPECT_THROW(pool.map_async<int>("unlucky", items, 3, callbacks).get(kSoon), MessageError);
+  EXPECT_EQ(called, 2);
+  auto results = pool.imap<int>("unlucky", items);
+  EXPECT_EQ(results.next(kSoon), 1);
+  EXPECT_THROW(results.next(kSoon), MessageError);
+  EXPECT_EQ(results.next(kSoon), 2);
+  pool.close();
+  EXPECT_TRUE(pool.join(kSoon));
 }
 
-TEST_P(Faithful, AResultThatCannotBeEncodedIsAnErrorThatSaysSo) {
-  Pool pool(with(1));
+TEST_P(Pools, AResultThatCannotBeEncodedIsAnErrorThatSaysSo) {
+  AnyPool pool(with(1));
   try {
     pool.apply<tasks::Superstitious>("thirteen", 13);
     FAIL();
@@ -191,10 +263,11 @@ TEST_P(Faithful, AResultThatCannotBeEncodedIsAnErrorThatSaysSo) {
     EXPECT_NE(std::string(error.what()).find("13 is not sent"), std::string::npos);
   }
   EXPECT_EQ(pool.apply<tasks::Superstitious>("thirteen", 12).x, 12);
+  EXPECT_EQ(pool.apply<std::string>("worker_name", 1).back(), '1');  // the worker lives
 }
 
-TEST_P(Faithful, ARemoteErrorKeepsItsTypeAndSaysWhereItCameFrom) {
-  Pool pool(with(1));
+TEST_P(Pools, ARemoteErrorKeepsItsTypeAndSaysWhereItCameFrom) {
+  AnyPool pool(with(1));
   try {
     pool.apply<int>("custom_error", 1);
     FAIL();
@@ -211,8 +284,8 @@ TEST_P(Faithful, ARemoteErrorKeepsItsTypeAndSaysWhereItCameFrom) {
   EXPECT_THROW(pool.apply<int>("square", std::string("text")), MessageError);  // not what square takes
 }
 
-TEST_P(Faithful, AResultCanBeAskedAndWaitedFor) {
-  Pool pool(with(1));
+TEST_P(Pools, AResultCanBeAskedAndWaitedFor) {
+  AnyPool pool(with(1));
   const auto result = pool.apply_async<int>("wait_for_flag", std::tuple(1));
   EXPECT_FALSE(result.ready());
   EXPECT_THROW(result.successful(), std::logic_error);
@@ -227,8 +300,18 @@ TEST_P(Faithful, AResultCanBeAskedAndWaitedFor) {
   EXPECT_FALSE(failed.successful());
 }
 
-TEST_P(Faithful, CallbacksRunInTheHandlersThreadBeforeTheResultIsReady) {
-  Pool pool(with(1));
+TEST_P(Pools, AVeryLongTimeoutIsNone) {
+  AnyPool pool(with(1));
+  EXPECT_EQ(pool.apply_async<int>("sleep_ms", std::tuple(20)).get(std::chrono::nanoseconds::max()), 20);
+  EXPECT_EQ(pool.imap<int>("sleep_ms", std::vector{20}).next(std::chrono::nanoseconds::max()), 20);
+  const auto last = pool.apply_async<int>("sleep_ms", std::tuple(20));
+  pool.close();
+  EXPECT_TRUE(pool.join(std::chrono::nanoseconds::max()));
+  EXPECT_TRUE(last.ready());
+}
+
+TEST_P(Pools, CallbacksRunInTheHandlersThreadBeforeTheResultIsReady) {
+  AnyPool pool(with(1));
   std::atomic<bool> may_end{false};
   std::optional<AsyncResult<int>> first;
   std::atomic<int> ready_inside{-1};
@@ -250,8 +333,8 @@ TEST_P(Faithful, CallbacksRunInTheHandlersThreadBeforeTheResultIsReady) {
   EXPECT_NE(handler, std::this_thread::get_id());
 }
 
-TEST_P(Faithful, MapCallsBackOnceWithTheWholeListOrTheErrorAfterAllChunks) {
-  Pool pool(with(2));
+TEST_P(Pools, MapCallsBackOnceWithTheWholeListOrTheErrorAfterAllChunks) {
+  AnyPool pool(with(2));
   int calls = 0, errors = 0;
   std::vector<int> got;
   pool.map_async<int>(
@@ -267,8 +350,36 @@ TEST_P(Faithful, MapCallsBackOnceWithTheWholeListOrTheErrorAfterAllChunks) {
   EXPECT_EQ(errors, 1);
 }
 
-TEST_P(Faithful, StatesAreKept) {
-  Pool pool(with(1));
+TEST_P(Pools, ACallbackMaySubmitButNotWaitForItself) {
+  AnyPool pool(with(1));
+  std::optional<AsyncResult<int>> inner;
+  int refused = 0;
+  const auto waits = [&](auto wait) {
+    try {
+      wait();
+    } catch (const std::logic_error&) {
+      ++refused;
+    }
+  };
+  pool.apply_async<int>("square", std::tuple(3),
+                        {.callback =
+                             [&](int nine) {
+                               inner = pool.apply_async<int>("square", std::tuple(nine));
+                               waits([&] { pool.apply<int>("square", 1); });
+                               waits([&] { pool.imap<int>("square", up_to(2)).next(); });
+                               waits([&] { pool.close(), pool.join(); });
+                             }})
+      .wait(kSoon);
+  EXPECT_EQ(refused, 3);
+  EXPECT_EQ(inner->get(kSoon), 81);
+  EXPECT_TRUE(pool.join(kSoon));
+  AnyPool ended(with(1));
+  ended.apply_async<int>("square", std::tuple(3), {.callback = [&](int) { ended.terminate(); }}).wait(kSoon);
+  EXPECT_TRUE(eventually([&] { return ended.join(0ms); }));
+}
+
+TEST_P(Pools, StatesAreKept) {
+  AnyPool pool(with(1));
   EXPECT_THROW(pool.join(), std::logic_error);  // Pool is still running
   const auto last = pool.map_async<int>("square", up_to(50), 1);
   pool.close();
@@ -277,163 +388,23 @@ TEST_P(Faithful, StatesAreKept) {
   EXPECT_THROW(pool.imap<int>("square", up_to(1)), NotRunning);
   EXPECT_TRUE(pool.join(kSoon));
   EXPECT_EQ(last.get(0ms).size(), 50u);  // close does what was submitted
+  pool.terminate();
+  pool.terminate();
+  pool.close();  // of what is terminated changes nothing
+  EXPECT_TRUE(pool.join(kSoon));
+  EXPECT_THROW(pool.apply<int>("square", 1), NotRunning);
 }
 
-TEST_P(Faithful, TheInitializerRunsFirstInEveryWorker) {
-  Options options = with(2);
-  options.initializer = "initialize";
-  options.initargs = encode(42);
-  Pool pool(options);
-  EXPECT_EQ(pool.map<int>("initial_value", up_to(8), 1), std::vector<int>(8, 42));
-}
-
-TEST_P(Faithful, ATaskPerChildIsAChunk) {
+TEST_P(Pools, AfterCloseWorkersAreReplacedUntilAllIsDone) {
   Options options = with(2);
   options.tasks_per_child = 1;
-  Pool one(options);
-  const auto by_chunk = one.map<std::string>("worker_name", up_to(20), 5);
-  EXPECT_EQ(std::set(by_chunk.begin(), by_chunk.end()).size(), 4u);
-  options.tasks_per_child = 2;
-  Pool two(options);
-  std::map<std::string, int> tasks;
-  for (int i = 0; i < 20; ++i) ++tasks[two.apply<std::string>("worker_name", i)];
-  for (const auto& [name, count] : tasks) EXPECT_LE(count, 2) << name;
-  EXPECT_GE(tasks.size(), 10u);
-}
-
-TEST_P(Faithful, OptionsAreChecked) {
-  Options options = with(-1);
-  EXPECT_THROW(Pool{options}, std::invalid_argument);
-  options = with(1);
-  options.tasks_per_child = 0;
-  EXPECT_THROW(Pool{options}, std::invalid_argument);
-  options = with(0);
-  cpu_set_t cpus;
-  ::sched_getaffinity(0, sizeof cpus, &cpus);
-  EXPECT_EQ(Pool(options).size(), CPU_COUNT(&cpus));
-}
-
-TEST_P(Faithful, WorkersHaveNamesAndLeavingTheScopeEndsThem) {
-  std::vector<pid_t> pids;
-  {
-    Pool pool(with(2));
-    const auto names = pool.map<std::string>("worker_name", up_to(4), 1);
-    for (const std::string& name : names)
-      EXPECT_TRUE(name.starts_with(GetParam() == Vehicle::processes ? "ForkPoolWorker-" : "Thread-")) << name;
-    if (GetParam() == Vehicle::processes) {
-      pids = pool.pids();
-      pool.apply_async<int>("sleep_ms", std::tuple(60'000));
-    }
-  }
-  for (const pid_t pid : pids) EXPECT_TRUE(eventually([&] { return ::kill(pid, 0) != 0; }));
-}
-
-TEST_P(Faithful, AChunkNeverWaitsBehindALongOneWhileAWorkerIsIdle) {
-  Pool pool(with(2));
-  pool.map<int>("square", up_to(1000), 1);  // many short ones: several are now sent at a time
-  std::vector<int> flags(40, 2);
-  flags[10] = 1;
-  auto results = pool.imap_unordered<int>("wait_for_flag", flags);
-  seen()[2] = 1;
-  for (int i = 0; i < 39; ++i) EXPECT_EQ(results.next(kSoon), 2);
-  EXPECT_THROW(results.next(10ms), TimeoutError);
-  seen()[1] = 1;
-  EXPECT_EQ(results.next(kSoon), 1);
-}
-
-TEST_P(Faithful, ArgumentsAndResultsOf16MiB) {
-  Pool pool(with(2));
-  const std::string large(16 << 20, 'x');
-  const auto results = pool.map<std::string>("echo", std::vector(4, large), 1);
-  for (const std::string& result : results) EXPECT_TRUE(result == large);
-  EXPECT_TRUE(pool.map<std::string>("echo", std::vector(3, large), 3).back() == large);
-}
-
-TEST_P(Faithful, AMillionTasksInBoundedMemory) {
-  rusage before{}, after{};
-  Pool pool(with(2));
-  const auto items = up_to(1'000'000);
-  ::getrusage(RUSAGE_SELF, &before);
-  const auto results = pool.map<int>("echo_number", items, 1);
-  ::getrusage(RUSAGE_SELF, &after);
-  EXPECT_TRUE(results == items);
-  EXPECT_LT(after.ru_maxrss - before.ru_maxrss, 64 << 10);  // KiB
-}
-
-TEST_P(Faithful, TwoHundredWorkers) {
-  Pool pool(with(200));
-  EXPECT_EQ(pool.map<int>("echo_number", up_to(1000), 1), up_to(1000));
+  AnyPool pool(options);
+  const auto all = pool.map_async<int>("square", up_to(20), 1);
+  auto results = pool.imap<int>("echo_number", up_to(1000), 10);  // more than a sturdy pool reads ahead
   pool.close();
-  EXPECT_TRUE(pool.join(kSoon));
-}
-
-TEST_P(Faithful, ManyCallersAtOnce) {
-  Pool pool(with(2));
-  std::vector<std::jthread> callers;
-  std::atomic<int> wrong{0};
-  for (int caller = 0; caller < 8; ++caller) {
-    callers.emplace_back([&, caller] {
-      for (int i = 0; i < 100; ++i) wrong += pool.apply<int>("subtract", 1000 * caller, i) != 1000 * caller - i;
-    });
-  }
-  callers.clear();
-  EXPECT_EQ(wrong, 0);
-}
-
-// While one worker sleeps, chunks are given to it and taken back more often than it has places in the shared memory.
-TEST(ProcessPool, ASleepingWorkerLosesNothing) {
-  Pool pool(with(2));
-  for (int round = 0; round < 20; ++round) {
-    pool.map<int>("square", up_to(1000), 1);
-    const pid_t sleeper = pool.pids()[0];
-    ::kill(sleeper, SIGSTOP);
-    std::vector<AsyncResult<int>> results;
-    for (int i = 0; i < 500; i += 2) {
-      results.push_back(pool.apply_async<int>("square", std::tuple(i)));
-      results.push_back(pool.apply_async<int>("square", std::tuple(i + 1)));
-      for (const Deadline wait = Clock::now() + 10us; Clock::now() < wait;) {
-      }
-    }
-    ::kill(sleeper, SIGCONT);
-    for (int i = 0; i < 500; ++i) ASSERT_EQ(results[i].get(kSoon), i * i);
-  }
-}
-
-TEST(ProcessPool, ATaskCannotStartProcesses) {
-  Pool pool(with(1));
-  EXPECT_THROW(pool.apply<int>("pool_in_a_task", 1), std::logic_error);
-}
-
-TEST(ProcessPool, WhenAWorkerCannotBeStartedNoneIsLeft) {
-  rlimit limit{};
-  ::getrlimit(RLIMIT_NOFILE, &limit);
-  const rlimit low{60, limit.rlim_max};
-  ::setrlimit(RLIMIT_NOFILE, &low);
-  EXPECT_THROW(Pool(with(100)), std::system_error);
-  ::setrlimit(RLIMIT_NOFILE, &limit);
-  Pool pool(with(1));
-  EXPECT_EQ(pool.apply<int>("square", 2), 4);
-}
-
-// Idle workers read end-of-file; busy ones die with the nursery, which reads it too.
-TEST(ProcessPool, NothingIsLeftWhenTheParentIsKilled) {
-  auto [reader, writer] = make_pipe();
-  const pid_t parent = fork_child();
-  if (parent == 0) {
-    leave([&, out = writer.get()] {
-      Pool pool({.processes = 3});
-      const auto busy = pool.apply_async<int>("sleep_ms", std::tuple(60'000));
-      const auto pids = pool.pids();
-      write_all(out, std::as_bytes(std::span(pids)));
-      busy.wait(kSoon);
-    });
-  }
-  writer.reset();
-  std::array<pid_t, 3> workers{};
-  ASSERT_EQ(read_full(reader.get(), std::as_writable_bytes(std::span(workers))), sizeof workers);
-  ::kill(parent, SIGKILL);
-  ::waitpid(parent, nullptr, 0);
-  for (const pid_t pid : workers) EXPECT_TRUE(eventually([&] { return ::kill(pid, 0) != 0; })) << pid;
+  ASSERT_TRUE(pool.join(kSoon));
+  EXPECT_EQ(all.get(0ms).size(), 20u);
+  for (int i = 0; i < 1000; ++i) ASSERT_EQ(results.next(), i);
 }
 
 }  // namespace

@@ -26,8 +26,12 @@ class Readers {
       if constexpr (std::is_invocable_v<Input&>) {
         read(stream, input);
       } else {
+        using Item = std::optional<std::ranges::range_value_t<Input>>;
         auto at = std::ranges::begin(input);
-        read(stream, [&] { return at == std::ranges::end(input) ? std::nullopt : std::optional(*at++); });
+        read(stream, [&, first = true]() mutable {  // not *at++: of an input that is read but once, ++ returns nothing
+          if (!std::exchange(first, false)) ++at;
+          return at == std::ranges::end(input) ? Item() : Item(*at);
+        });
       }
       done->store(true);
     });
@@ -41,6 +45,7 @@ class Readers {
     std::exception_ptr broken;
     for (bool more = true; more && !broken;) {
       Encoder arguments;
+      arguments.put(ArgumentCount{1});
       std::exception_ptr refused;
       std::size_t items = 0;
       broken = attempt([&] {
@@ -51,8 +56,10 @@ class Readers {
         }
       });
       if (broken || items == 0) break;
+      if (!refused) refused = attempt([&] { check_fits(arguments.bytes.size()); });
       const auto chunk = stream->add(std::move(arguments.bytes), items, crew_.conduct().read_ahead());
-      if (!chunk) return;
+      if (!chunk && stream->stopped()) return;
+      if (!chunk) break;  // nobody will take what is read from here on
       if (refused) {
         stream->accept(*chunk, {.error = refused});
       } else {

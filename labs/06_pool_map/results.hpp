@@ -13,7 +13,8 @@ namespace lab::pool {
 
 template <class V>
 struct Callbacks {
-  /// One of them runs, once, in the result-handler thread before ready() becomes true: a slow one holds up all results.
+  /// One of them runs, once, in the result-handler thread before ready() becomes true: a slow one holds up all results,
+  /// and one that waits for a result would wait for itself (std::logic_error). It may submit.
   std::function<void(const V&)> callback;
   std::function<void(std::exception_ptr)> error_callback;
 };
@@ -113,14 +114,15 @@ class MapJob : public Answer<std::vector<R>> {
   std::size_t missing_;
 };
 
-/// The handle of an asynchronous call. May be copied, and dropped before the answer is there.
+/// The handle of an asynchronous call. May be copied, and dropped before the answer is there. Each get() gives a copy of
+/// the value.
 template <class V>
 class AsyncResult {
  public:
   explicit AsyncResult(std::shared_ptr<Answer<V>> answer) : answer_(std::move(answer)) {}
   /// The value, or throws the task's error; TimeoutError when it is not there in time.
   V get(Timeout timeout = std::nullopt) const { return answer_->get(timeout); }
-  /// Returns when the answer is there or the time is over, never throws: ask ready().
+  /// Returns when the answer is there or the time is over, does not throw the task's error: ask ready().
   void wait(Timeout timeout = std::nullopt) const { answer_->ready(timeout); }
   bool ready() const { return answer_->ready(std::chrono::nanoseconds(0)); }
   /// Whether it ended without an error. Throws std::logic_error while it is not ready.

@@ -21,12 +21,13 @@ class Stream : public Job {
     std::exception_ptr error;
   };
 
-  // The reader's side. add() gives the chunk's number; none once nobody wants it any more, after waiting while `ahead`
-  // chunks have been read that nobody has taken.
+  // The reader's side. add() gives the chunk's number, after waiting while `ahead` chunks have been read that nobody has
+  // taken; none when nobody wants it any more.
   std::optional<std::size_t> add(std::string arguments, std::size_t items, std::size_t ahead) {
     std::unique_lock lock(mutex_);
-    wait_until(lock, std::nullopt, [&] { return stopped_ || added_ - taken_ < ahead; });
-    if (stopped_) return std::nullopt;
+    const auto room = [&] { return added_ - taken_ < ahead || (read_on_ && !dropped_); };
+    wait_until(lock, std::nullopt, [&] { return stopped_ || dropped_ || room(); });
+    if (stopped_ || !room()) return std::nullopt;
     chunks_.emplace(added_, Waiting{std::move(arguments), items});
     return added_++;
   }
@@ -38,11 +39,14 @@ class Stream : public Job {
     changed_.notify_all();
     return arrived_ == total_;
   }
-  void stop() override {
+  bool stopped() const {
     const std::lock_guard lock(mutex_);
-    stopped_ = true;
-    changed_.notify_all();
+    return stopped_;
   }
+  void stop() override { raise(stopped_); }
+  void read_on() override { raise(read_on_); }
+  /// Nobody holds its Results any more.
+  void drop() { raise(dropped_); }
 
   Chunk chunk(std::size_t number) const override {
     const std::lock_guard lock(mutex_);
@@ -93,6 +97,11 @@ class Stream : public Job {
     std::string arguments;
     std::size_t items;
   };
+  void raise(bool& flag) {
+    const std::lock_guard lock(mutex_);
+    flag = true;
+    changed_.notify_all();
+  }
   // Under one key or the other the next part is always parked_[taken_].
   void park(std::size_t number, Part part) {
     parked_.emplace(ordered_ ? number : arrived_, std::move(part));
@@ -107,14 +116,15 @@ class Stream : public Job {
   std::size_t added_ = 0, arrived_ = 0, taken_ = 0;
   std::optional<std::size_t> total_;  // known once the input has ended
   std::exception_ptr abandoned_;
-  bool stopped_ = false;
+  bool stopped_ = false, read_on_ = false, dropped_ = false;
 };
 
-/// The results of imap or imap_unordered: call next(), or loop over it once.
+/// The results of imap or imap_unordered, for one thread at a time: call next(), or loop over it once.
 template <class R>
 class Results {
  public:
-  explicit Results(std::shared_ptr<Stream<R>> stream) : stream_(std::move(stream)) {}
+  explicit Results(const std::shared_ptr<Stream<R>>& stream)
+      : stream_(stream.get(), [stream](Stream<R>* dropped) { dropped->drop(); }) {}
 
   /// The next result; none at the end. Throws the error of the task whose turn it is: with chunks of 1 one may go on
   /// after it; with larger ones it is the end, and the good items of that chunk are lost, as in CPython. Throws

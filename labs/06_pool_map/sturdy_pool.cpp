@@ -19,18 +19,23 @@ std::size_t SturdyConduct::chunk_size(std::ptrdiff_t asked) const {
 }
 
 bool SturdyConduct::handler_caught(Job& job, std::size_t chunk) const {
+  std::exception_ptr told;
   try {
     throw;
   } catch (const CallbackError& error) {
     std::fprintf(stderr, "%s\n", error.what());
     job.publish();  // the answer itself is good
     return true;
+  } catch (const MessageError& error) {
+    told = std::make_exception_ptr(
+        MessageError("the reply of task " + job.task + " is not what was asked for: " + error.what()));
   } catch (...) {
-    try {
-      return job.accept(chunk, {.error = std::current_exception()});
-    } catch (const CallbackError&) {
-      return handler_caught(job, chunk);
-    }
+    told = std::current_exception();
+  }
+  try {
+    return job.accept(chunk, {.error = told});
+  } catch (const CallbackError&) {
+    return handler_caught(job, chunk);
   }
 }
 

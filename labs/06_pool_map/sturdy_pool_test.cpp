@@ -65,6 +65,15 @@ TEST_P(Traps, ImapReadsTheWholeInputBeforeAnybodyAsks) {
   }
 }
 
+// What a bound on reading brings with it: whoever waits for a consumer must notice that there is none any more.
+TEST_P(Traps, ImapLetsGoOfItsInputWhenItsResultsAreDropped) {
+  SturdyPool pool(with(2));
+  const auto endless = [n = 0]() mutable { return std::optional(n++); };
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(pool.imap<int>("echo_number", endless).next(kSoon), 0);  // and is dropped
+  pool.close();
+  EXPECT_TRUE(pool.join(kSoon));
+}
+
 TEST_P(Traps, ACallbackThatThrows) {
   const Callbacks<int> bad{.callback = [](int) { throw std::runtime_error("bad callback"); }};
   {
@@ -78,6 +87,7 @@ TEST_P(Traps, ACallbackThatThrows) {
   EXPECT_EQ(sturdy.apply<int>("square", 3), 9);
   const Callbacks<int> bad_error{.error_callback = [](auto) { throw std::runtime_error("bad error callback"); }};
   told<std::runtime_error>(sturdy.apply_async<int>("odd_fails", std::tuple(1), bad_error));
+  told<MessageError>(sturdy.apply_async<int>("unlucky", std::tuple(tasks::Superstitious{13}), bad_error));
   EXPECT_EQ(sturdy.apply<int>("square", 4), 16);
 }
 
@@ -94,7 +104,8 @@ TEST_P(Traps, AResultOrAnErrorThatCannotBeDecoded) {
   }
   SturdyPool sturdy(with(2));
   told<std::bad_alloc>(sturdy.apply_async<int>("unreadable_error", std::tuple(1)));
-  told<MessageError>(sturdy.apply_async<std::string>("square", std::tuple(3)));
+  const std::string sentence = told<MessageError>(sturdy.apply_async<std::string>("square", std::tuple(3)));
+  EXPECT_NE(sentence.find("the reply of task square"), std::string::npos) << sentence;
   told<MessageError>(sturdy.map_async<std::string>("square", up_to(10), 3));
   EXPECT_EQ(sturdy.apply<int>("square", 3), 9);
 }
@@ -161,6 +172,24 @@ TEST_P(Traps, AnInitializerThatFails) {
   const int tries = seen()[9];
   std::this_thread::sleep_for(50ms);
   EXPECT_LE(seen()[9], tries + 1);  // the other worker may have been on its way
+}
+
+TEST_P(Traps, AnInitializerThatThrowsANumber) {
+  Options options = with(1);
+  options.initializer = "initializer_throws_number";
+  {
+    Pool faithful(options);
+    EXPECT_TRUE(eventually([] { return seen()[0] > 10; }));
+  }
+  SturdyPool sturdy(options);
+  EXPECT_TRUE(eventually([&] {
+    try {
+      sturdy.apply_async<int>("square", std::tuple(2)).get(kSoon);
+    } catch (const NotRunning& error) {
+      return std::string(error.what()).find("no std::exception") != std::string::npos;
+    }
+    return false;
+  }));
 }
 
 TEST(Killed, AWorkerThatDiesFailsItsTaskAndIsReplaced) {

@@ -18,9 +18,16 @@ namespace lab::pool {
 /// What a task without a result returns, and what a pool makes of `void`: a tuple of nothing.
 using None = std::tuple<>;
 
-/// Takes the arguments off the decoder, calls the function and puts its result: what is left of a task's types on the
-/// wire.
-using Thunk = std::function<void(Decoder&, Encoder&)>;
+/// How many arguments each item of a chunk has: the first thing in a chunk's arguments, so that no task is run with its
+/// neighbour's.
+using ArgumentCount = std::uint8_t;
+
+/// What is left of a task's types on the wire.
+struct Thunk {
+  ArgumentCount arguments = 0;
+  /// Takes the arguments off the decoder, calls the function and puts its result.
+  std::function<void(Decoder&, Encoder&)> run;
+};
 
 /// The result of a task could not be encoded; the sentence holds the reason and what task it was.
 struct MaybeEncodingError : std::runtime_error {
@@ -40,16 +47,21 @@ void add_thunk(const std::string& name, Thunk thunk);
 const Thunk& thunk_named(const std::string& name);
 
 /// Registers a function under a name, for example while statics are initialised:
-///   const bool known = register_task("square", square);
+///   const bool known = register_task("square", square);     // a lambda without captures: +[](int x) { ... }
 /// Parent and workers must both know it: register before the nursery is forked. Arguments and result are what the codec
 /// takes.
 template <class R, class... Args>
 bool register_task(const std::string& name, R (*function)(Args...)) {
-  add_thunk(name, [function](Decoder& in, Encoder& out) {
+  static_assert(sizeof...(Args) < 256);
+  const auto run = [name, function](Decoder& in, Encoder& out) {
     std::tuple<std::decay_t<Args>...> args;
-    std::apply([&](auto&... arg) { (in.get(arg), ...); }, args);
+    try {
+      std::apply([&](auto&... arg) { (in.get(arg), ...); }, args);
+    } catch (const MessageError& error) {
+      throw MessageError("the arguments are not those of task " + name + ": " + error.what());
+    }
     if constexpr (std::is_void_v<R>) {
-      std::apply([&](auto&... arg) { function(std::move(arg)...); }, args);
+      std::apply([&](auto&... arg) { function(static_cast<Args&&>(arg)...); }, args);
       out.put(None{});
     } else {
       const R result = std::apply([&](auto&... arg) { return function(static_cast<Args&&>(arg)...); }, args);
@@ -59,7 +71,8 @@ bool register_task(const std::string& name, R (*function)(Args...)) {
         throw MaybeEncodingError(std::string("the result cannot be encoded: ") + error.what());
       }
     }
-  });
+  };
+  add_thunk(name, {sizeof...(Args), run});
   return true;
 }
 

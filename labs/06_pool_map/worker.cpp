@@ -27,15 +27,19 @@ void run_chunk(const std::string& name, std::uint64_t items, Decoder& in, bool c
   };
   try {
     const Thunk& thunk = thunk_named(name);
+    if (const auto given = in.get<ArgumentCount>(); given != thunk.arguments)
+      throw std::invalid_argument(fmt::format("wrong number of arguments for task {}: it takes {} and was given {}",
+                                              name, thunk.arguments, given));
     reply.bytes.push_back(static_cast<char>(Reply::values));
-    for (std::uint64_t item = 0; item < items; ++item) thunk(in, reply);
+    for (std::uint64_t item = 0; item < items; ++item) thunk.run(in, reply);
     in.finish();
   } catch (const std::exception& error) {
     failed(error);
   } catch (const start::Exit& exit) {
     if (!catches_all) throw;
-    failed(TaskError(
-        fmt::format("start::Exit: the task asked to end its worker with status {} {}", exit.status, exit.text)));
+    failed(
+        TaskError(fmt::format("start::Exit: the task asked to end its worker with {}",
+                              exit.text.empty() ? fmt::format("status {}", exit.status) : "the words: " + exit.text)));
   } catch (...) {
     if (!catches_all) throw;
     failed(TaskError("the task threw something that is no std::exception"));
@@ -63,7 +67,7 @@ int serve(const WorkerPlan& plan, int tasks, int replies, Begun& begun) {
     try {
       Decoder in(plan.initargs);
       Encoder ignored;
-      thunk_named(plan.initializer)(in, ignored);
+      thunk_named(plan.initializer).run(in, ignored);
       in.finish();
     } catch (const std::exception& error) {
       const std::size_t body = begin_reply(0);
@@ -72,6 +76,12 @@ int serve(const WorkerPlan& plan, int tasks, int replies, Begun& begun) {
       return 1;
     } catch (const start::Exit& exit) {
       return exit.status;
+    } catch (...) {
+      const std::size_t body = begin_reply(0);
+      reply.bytes += static_cast<char>(Reply::initializer_failed);
+      reply.bytes += "something that is no std::exception";
+      send(body);
+      return 1;
     }
   }
   begun.ready.store(1);
