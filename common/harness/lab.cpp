@@ -17,6 +17,7 @@
 #include "common/harness/record.hpp"
 #include "common/harness/report.hpp"
 #include "common/machine/environment.hpp"
+#include "common/os/say.hpp"
 
 namespace lab {
 namespace {
@@ -119,13 +120,13 @@ bool keep_existing(const fs::path& path, const Options& options) {
 }
 
 std::optional<std::string> ask_prediction(const Lab& lab, const Options& options) {
-  fmt::print(stderr, "{}\n\n  {}\n", lab.title, lab.question);
+  say("{}\n\n  {}\n", lab.title, lab.question);
   const bool terminal = ::isatty(STDIN_FILENO) && ::isatty(STDERR_FILENO);
   if (lab.predict.empty() || !(options.has_predict ? options.predict : terminal)) return std::nullopt;
-  fmt::print(stderr, "\n  Your prediction: {}\n  (Enter skips) > ", lab.predict);
+  say("\n  Your prediction: {}\n  (Enter skips) > ", lab.predict);
   std::string answer;
   std::getline(std::cin, answer);
-  if (!terminal) fmt::print(stderr, "\n");
+  if (!terminal) say("\n");
   return answer.empty() ? std::nullopt : std::optional(answer.substr(0, 500));
 }
 
@@ -151,7 +152,8 @@ int run_lab(const std::string& name, int argc, char** argv, const Lab& lab) {
   check_names(lab, every, !options.workers.empty());
   if (options.list_claims) return list_claims(lab), 0;
   if (!machine().real) {
-    throw MissingPrerequisite("hwloc was told of another machine than this one; unset HWLOC_SYNTHETIC and HWLOC_XMLFILE");
+    throw MissingPrerequisite(
+        "hwloc was told of another machine than this one; unset HWLOC_SYNTHETIC and HWLOC_XMLFILE");
   }
 
   options.library.insert(options.library.begin(), argv[0]);
@@ -201,7 +203,7 @@ int run_lab(const std::string& name, int argc, char** argv, const Lab& lab) {
     fmt::print("{}", options.format == "json" ? json : as_benchmark_output(outcome.measurements, "csv"));
   }
   std::fflush(stdout);
-  for (const std::string& sentence : outcome.wrong) fmt::print(stderr, "wrong answer: {}\n", sentence);
+  for (const std::string& sentence : outcome.wrong) say("wrong answer: {}\n", sentence);
 
   if (!options.benchmark_out.empty()) {
     write_whole(options.benchmark_out, options.benchmark_out_format == "json"
@@ -209,7 +211,7 @@ int run_lab(const std::string& name, int argc, char** argv, const Lab& lab) {
                                            : as_benchmark_output(outcome.measurements, options.benchmark_out_format));
   }
   if (keep_existing(path, options)) {
-    fmt::print(stderr, "\n{} holds a longer run's record and was kept; --out FOLDER writes this one\n", path.string());
+    say("\n{} holds a longer run's record and was kept; --out FOLDER writes this one\n", path.string());
   } else {
     write_whole(path, json);
     if (lab.trace && options.trace) {
@@ -217,11 +219,10 @@ int run_lab(const std::string& name, int argc, char** argv, const Lab& lab) {
       lab.trace(trace);
       write_whole(fs::path(path).replace_extension(".trace.json"), trace.to_json());
     }
-    fmt::print(stderr, "\nrecord: {}\n", path.string());
+    say("\nrecord: {}\n", path.string());
   }
   const std::string next = next_lab(name);
-  fmt::print(stderr, "Now read labs/{}/AFTER.md{}\n", name,
-             next.empty() ? "" : "; next: make lab-" + next.substr(0, 2));
+  say("Now read labs/{}/AFTER.md{}\n", name, next.empty() ? "" : "; next: make lab-" + next.substr(0, 2));
   return right ? 0 : 1;
 }
 
@@ -240,22 +241,29 @@ std::string needs_equal_cores() { return machine().kinds() == 1 ? "" : "cores of
 
 int run(int argc, char** argv, const Lab& lab) {
   const std::string name = executable().filename().string();
+  // A closed standard descriptor's number would go to some pipe next, and what is meant for a person into that.
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::fcntl(fd, F_GETFD) < 0) [[maybe_unused]] const int lowest_free = ::open("/dev/null", O_RDWR);
+  }
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGCHLD, SIG_DFL);  // inherited as ignored, it would hide how workers end
   for (const int signal : {SIGINT, SIGTERM, SIGHUP}) std::signal(signal, end_at_once);
   try {
-    return run_lab(name, argc, argv, lab);
+    const int status = run_lab(name, argc, argv, lab);
+    if (std::fflush(stdout) == 0 && !std::ferror(stdout)) return status;
+    say("{}: not all of the result could be written to stdout; is it full, or closed?\n", name);
+    return 2;
   } catch (const BadOption& error) {
-    fmt::print(stderr, "{}: {}\n{} --help lists the options\n", name, error.what(), argv[0]);
+    say("{}: {}\n{} --help lists the options\n", name, error.what(), argv[0]);
     return 2;
   } catch (const MissingPrerequisite& missing) {
-    fmt::print(stderr, "{}: skipped: {}\n", name, missing.what());
+    say("{}: skipped: {}\n", name, missing.what());
     return 77;
   } catch (const std::system_error& error) {
-    fmt::print(stderr, "{}: {}\n", name, error.what());
+    say("{}: {}\n", name, error.what());
     return error.code() == std::errc::no_space_on_device || error.code() == std::errc::read_only_file_system ? 2 : 1;
   } catch (const std::exception& error) {
-    fmt::print(stderr, "{}: {}\n", name, error.what());
+    say("{}: {}\n", name, error.what());
     return 1;
   }
 }

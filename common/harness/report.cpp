@@ -10,6 +10,7 @@
 #include <sstream>
 
 #include "common/harness/statistics.hpp"
+#include "common/os/say.hpp"
 
 namespace lab {
 namespace {
@@ -152,10 +153,10 @@ Progress::~Progress() {
 void Progress::show(double done, double seconds_left) {
   if (!terminal_) return;
   if (done < 1) {
-    fmt::print(stderr, "\r\033[K{}: {:.0f} %, about {:.0f} s left", name_, 100 * done, std::max(seconds_left, 1.0));
+    say("\r\033[K{}: {:.0f} %, about {:.0f} s left", name_, 100 * done, std::max(seconds_left, 1.0));
   } else {
-    fmt::print(stderr, "\r\033[K{}: more rounds for claims that lack valid ones, at most {:.0f} s", name_,
-               std::max(seconds_left, 1.0));
+    say("\r\033[K{}: more rounds for claims that lack valid ones, at most {:.0f} s", name_,
+        std::max(seconds_left, 1.0));
   }
   std::fflush(stderr);
 }

@@ -20,6 +20,7 @@
 
 #include "common/os/futex.hpp"
 #include "common/os/mapping.hpp"
+#include "common/os/say.hpp"
 
 namespace lab {
 namespace {
@@ -194,9 +195,8 @@ void run_threads(const Team& team, Barrier& barrier, const SharedArray<Slot>& sl
     // Whoever waits for the one that failed outside the barrier, in its own work, is not going to end.
     if (barrier.broken()) deadline = std::min(deadline, Clock::now() + std::chrono::seconds(2));
     if (Clock::now() > deadline) {
-      fmt::print(stderr,
-                 "{} of {} worker threads missed the deadline; a thread cannot be killed, so the program ends. {}\n",
-                 team.size - done, team.size, first_error());
+      say("{} of {} worker threads missed the deadline; a thread cannot be killed, so the program ends. {}\n",
+          team.size - done, team.size, first_error());
       ::_exit(1);
     }
     futex_wait(ended, done, deadline);
