@@ -17,6 +17,7 @@
 #include <system_error>
 #include <thread>
 
+#include "common/os/say.hpp"
 #include "common/os/team.hpp"
 #include "forkserver.hpp"
 #include "spawn.hpp"
@@ -118,9 +119,7 @@ class ThreadChild : public Child {
 [[gnu::hot]] std::unique_ptr<Child> start_by_fork(Order order, const std::vector<int>& descriptors) {
   find_entry(order.entry);
   if (const int threads = threads_alive(); threads > 1) {
-    fmt::print(
-        stderr,
-        "warning: {} is forked from a process with {} threads: a lock that one of them holds now stays locked in it\n",
+    say("warning: {} is forked from a process with {} threads: a lock that one of them holds now stays locked in it\n",
         order.name, threads);
   }
   static const Descriptor null = open_null();

@@ -11,6 +11,8 @@
 #include <mutex>
 #include <utility>
 
+#include "common/os/say.hpp"
+
 namespace lab::start {
 namespace {
 
@@ -32,7 +34,7 @@ void attempt(const char* what, const std::function<void()>& step) {
   try {
     step();
   } catch (const std::exception& error) {
-    fmt::print(stderr, "{} failed: {}\n", what, error.what());
+    say("{} failed: {}\n", what, error.what());
   }
 }
 

@@ -16,6 +16,7 @@
 #include <system_error>
 #include <vector>
 
+#include "common/os/say.hpp"
 #include "common/os/team.hpp"
 #include "fork_messages.hpp"
 #include "resource_tracker.hpp"
@@ -115,9 +116,7 @@ void serve_forks(Descriptor requests) {
 
 Nursery::Nursery() {
   if (const int threads = threads_alive(); threads > 1) {
-    fmt::print(stderr,
-               "warning: a fork server is forked from a process with {} threads; make it before any thread starts\n",
-               threads);
+    say("warning: a fork server is forked from a process with {} threads; make it before any thread starts\n", threads);
   }
   auto [ours, theirs] = make_socket_pair(SOCK_SEQPACKET);
   const HeldInterrupt held;

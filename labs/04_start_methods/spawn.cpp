@@ -14,6 +14,7 @@
 #include <cstring>
 #include <system_error>
 
+#include "common/os/say.hpp"
 #include "resource_tracker.hpp"
 
 namespace lab::start {
@@ -68,7 +69,7 @@ void become_worker(int argc, char** argv) {
     make_stdin(open_null());
     order = receive_order(orders.get());
   } catch (const std::exception& error) {
-    fmt::print(stderr, "{} was started as a worker, but {}\n", argv[0], error.what());
+    say("{} was started as a worker, but {}\n", argv[0], error.what());
     ::_exit(1);
   }
   // The parent may have died before prctl was reached: then no signal will ever come, and its pid tells.

@@ -16,6 +16,7 @@
 #include <cstring>
 
 #include "common/os/message.hpp"
+#include "common/os/say.hpp"
 #include "common/os/team.hpp"
 #include "exit_order.hpp"
 
@@ -56,12 +57,12 @@ int run_entry(const Order& order, std::span<Descriptor> descriptors) {
   try {
     return find_entry(order.entry)(order.argument, descriptors);
   } catch (const Exit& exit) {
-    if (!exit.text.empty()) fmt::print(stderr, "{}\n", exit.text);
+    if (!exit.text.empty()) say("{}\n", exit.text);
     return exit.status;
   } catch (const std::exception& error) {
-    fmt::print(stderr, "{} (pid {}): {}\n", order.name, ::getpid(), error.what());
+    say("{} (pid {}): {}\n", order.name, ::getpid(), error.what());
   } catch (...) {
-    fmt::print(stderr, "{} (pid {}): threw what is no std::exception\n", order.name, ::getpid());
+    say("{} (pid {}): threw what is no std::exception\n", order.name, ::getpid());
   }
   return 1;
 }
@@ -73,7 +74,7 @@ void work_off(const Order& order, std::span<Descriptor> descriptors) {
     settle_in();
     status = run_entry(order, descriptors);
   } catch (const std::exception& error) {
-    fmt::print(stderr, "{} (pid {}): {}\n", order.name, ::getpid(), error.what());
+    say("{} (pid {}): {}\n", order.name, ::getpid(), error.what());
   }
   run_exit_order();
   flush_output();
