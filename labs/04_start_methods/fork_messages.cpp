@@ -32,12 +32,6 @@ struct Packet {
   Packet& operator=(const Packet&) = delete;
 };
 
-// An empty packet reads like end-of-file, and is none as long as the other end is open.
-bool hung_up(int socket) {
-  pollfd entry{socket, POLLRDHUP, 0};
-  return ::poll(&entry, 1, 0) > 0;
-}
-
 }  // namespace
 
 void send_request(int socket, std::span<const int> descriptors, Deadline deadline) {
@@ -71,8 +65,10 @@ Request receive_request(int socket) {
       request.descriptors.emplace_back(fd);
     }
   }
-  request.end = got == 0 && hung_up(socket);
-  if (got != 1 || packet.byte != kRequest || packet.header.msg_flags & MSG_TRUNC) request.error = EBADMSG;
+  // An empty packet reads like end-of-file, and is none as long as the other end is open.
+  request.end = got == 0 && wait_for(socket, POLLRDHUP, Deadline{});
+  const bool whole = got == 1 && packet.byte == kRequest && !(packet.header.msg_flags & MSG_TRUNC);
+  if (!whole || request.descriptors.empty()) request.error = EBADMSG;
   if (packet.header.msg_flags & MSG_CTRUNC) request.error = EMFILE;  // the kernel has dropped some
   return request;
 }
