@@ -2,6 +2,8 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -73,6 +75,35 @@ TEST(Pipe, TheFrameIsABigEndianLengthAndTheBody) {
   std::string raw(262, '\0');
   ASSERT_EQ(read_full(receiver.fileno(), std::as_writable_bytes(std::span(raw))), raw.size());
   EXPECT_EQ(raw, "\0\0\1\2"s + std::string(258, 'x'));
+}
+
+TEST(Pipe, HeaderAndBodyAreWrittenTogether) {
+  auto [a, b] = make_socket_pair(SOCK_SEQPACKET);  // keeps apart what was written apart
+  Connection sender(std::move(a));
+  for (const std::size_t size : {0, 1, 16384, 60000}) {
+    sender.send_bytes(std::string(size, 'x'));
+    std::string packet(1 << 17, '\0');
+    EXPECT_EQ(::recv(b.get(), packet.data(), packet.size(), 0), 4 + size);
+  }
+}
+
+TEST(Pipe, LengthsAreSentIn4BytesUpTo31BitsAndIn12Beyond) {
+  const std::size_t most = std::size_t{1} << 31;
+  // Addresses without memory: the reader goes before the kernel has looked at more than the first pages.
+  void* const zeros = ::mmap(nullptr, most, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  ASSERT_NE(zeros, MAP_FAILED);
+  for (const auto& [length, header] : {std::pair(most - 1, "\x7f\xff\xff\xff\0\0\0\0\0\0\0\0"s),
+                                       std::pair(most, "\xff\xff\xff\xff\0\0\0\0\x80\0\0\0"s)}) {
+    auto [receiver, sender] = one_way();
+    std::jthread other([&, &end = sender] {
+      EXPECT_THROW(end.send_bytes({static_cast<const char*>(zeros), length}), std::system_error);
+    });
+    std::string raw(12, 'x');
+    read_full(receiver.fileno(), std::as_writable_bytes(std::span(raw)));
+    EXPECT_EQ(raw, header);
+    receiver.close();
+  }
+  ::munmap(zeros, most);
 }
 
 TEST(Pipe, ALengthBeyond31BitsIsMinusOneAndEightBytes) {
