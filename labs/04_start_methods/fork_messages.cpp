@@ -77,12 +77,12 @@ void answer(const Descriptor& client, std::int64_t number) {
   ::send(client.get(), &number, sizeof number, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
-std::optional<std::int64_t> receive_answer(int socket) {
+std::optional<std::int64_t> receive_answer(int socket, int flags) {
   // With our order unread in its socket, the loss of the server is a reset, otherwise an end-of-file.
   std::int64_t number = 0;
   ssize_t got = 0;
   do {
-    got = ::recv(socket, &number, sizeof number, MSG_DONTWAIT);
+    got = ::recv(socket, &number, sizeof number, MSG_DONTWAIT | flags);
   } while (got < 0 && errno == EINTR);
   return got == sizeof number ? std::optional(number) : std::nullopt;
 }

@@ -32,8 +32,9 @@ Request receive_request(int socket);
 /// client that does not listen any more is none.
 void answer(const Descriptor& client, std::int64_t number);
 
-/// Takes an answer that has arrived; none where there is not a whole one: the server is gone.
-std::optional<std::int64_t> receive_answer(int socket);
+/// Takes an answer that has arrived (with MSG_PEEK, leaves it there); none where there is not a whole one: the server
+/// is gone.
+std::optional<std::int64_t> receive_answer(int socket, int flags = 0);
 
 /// Waits for the first answer. Throws std::system_error with the errno in it; ETIMEDOUT once the deadline has passed; for
 /// no answer, EPIPE when the server at the other end of `requests` is gone and EMFILE when it lives, for then it had no

@@ -181,7 +181,7 @@ Forked Nursery::start(const Order& order, std::span<const int> descriptors) cons
 std::optional<int> Forked::exit_code(Deadline deadline) const {
   if (!wait_for(sentinel.get(), POLLIN, deadline)) return std::nullopt;
   constexpr int kServerLost = 255;
-  const auto status = receive_answer(sentinel.get());
+  const auto status = receive_answer(sentinel.get(), MSG_PEEK);
   return status ? exit_code_of(static_cast<int>(*status)) : kServerLost;
 }
 

@@ -30,7 +30,7 @@ struct Forked {
   Descriptor sentinel;  ///< readable (poll) once the worker has ended, or its server has
 
   /// Waits for the worker's end: its exit status, -N for signal N, 255 when the server was lost; none once the deadline
-  /// has passed. Call it until it has answered, and then no more: the answer is taken off the sentinel.
+  /// has passed. The answer stays on the sentinel.
   std::optional<int> exit_code(Deadline deadline) const;
 };
 

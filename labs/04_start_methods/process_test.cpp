@@ -240,6 +240,12 @@ TEST_P(EachMethod, SentinelIsReadyAtTheEndAndStaysSo) {
   process.start();
   EXPECT_FALSE(wait_for(process.sentinel(), POLLIN, Clock::now()));
   EXPECT_TRUE(wait_for(process.sentinel(), POLLIN, Clock::now() + kLimit));
+  for (int i = 0; i < 20; ++i) {
+    Process brief(GetParam(), "act");
+    brief.start();
+    brief.join(kLimit);
+    EXPECT_TRUE(wait_for(brief.sentinel(), POLLIN, Clock::now())) << "also when the exit code has been taken";
+  }
   EXPECT_EQ(process.exit_code(), 0);
 }
 
