@@ -123,12 +123,13 @@ class ThreadChild : public Child {
         order.name, threads);
   }
   static const Descriptor null = open_null();
+  const HeldSignals held;
   const pid_t pid = fork_child();
   if (pid == 0) {
     leave([&] {
       make_stdin(null);
       std::vector<Descriptor> copies = copies_of(descriptors);
-      work_off(order, copies);
+      work_off(order, copies, &held.before);
     });
   }
   return std::make_unique<OwnChild>(pid);

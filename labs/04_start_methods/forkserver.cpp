@@ -31,31 +31,17 @@ sigset_t only(int signal) {
   return set;
 }
 
-// Held back until the server ignores it, so that none finds it unprepared.
-class HeldInterrupt {
- public:
-  HeldInterrupt() {
-    const sigset_t interrupt = only(SIGINT);
-    ::pthread_sigmask(SIG_BLOCK, &interrupt, &before_);
-  }
-  HeldInterrupt(const HeldInterrupt&) = delete;
-  HeldInterrupt& operator=(const HeldInterrupt&) = delete;
-  ~HeldInterrupt() { release(); }
-  void release() const { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-
- private:
-  sigset_t before_;
-};
-
 }  // namespace
 
 void serve_forks(Descriptor requests) {
   make_stdin(open_null());  // and its workers'
   std::signal(SIGINT, SIG_IGN);
   std::signal(SIGCHLD, SIG_DFL);  // inherited as ignored it would reap for us and lose the status
-  const sigset_t ended = only(SIGCHLD);
+  // A worker's interrupt may come before it has stopped to ignore them.
+  const sigset_t ended = only(SIGCHLD), interrupt = only(SIGINT);
   sigset_t mask;
   ::sigprocmask(SIG_BLOCK, &ended, &mask);
+  ::sigprocmask(SIG_BLOCK, &interrupt, nullptr);
   Descriptor deaths(::signalfd(-1, &ended, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!deaths) throw_errno("cannot watch the fork server's children");
   std::map<pid_t, Descriptor> clients;
@@ -84,10 +70,9 @@ void serve_forks(Descriptor requests) {
       if (!clients.empty()) clients.clear();
       requests.reset();
       deaths.reset();
-      ::sigprocmask(SIG_SETMASK, &mask, nullptr);
       const Order order = receive_order(client.get());
       client.reset();
-      work_off(order, std::span(request.descriptors).subspan(1));
+      work_off(order, std::span(request.descriptors).subspan(1), &mask);
     });
   };
 
@@ -119,12 +104,13 @@ Nursery::Nursery() {
     say("warning: a fork server is forked from a process with {} threads; make it before any thread starts\n", threads);
   }
   auto [ours, theirs] = make_socket_pair(SOCK_SEQPACKET);
-  const HeldInterrupt held;
+  const HeldSignals held;  // until the server ignores interrupts, so that none finds it unprepared
   server_ = fork_child();
   if (server_ == 0) {
-    leave([&, &socket = theirs] {
+    leave([&, &mine = ours, &socket = theirs] {
+      mine.reset();  // it may be a standard stream's number, which close_all_but spares
       std::signal(SIGINT, SIG_IGN);
-      held.release();
+      ::pthread_sigmask(SIG_SETMASK, &held.before, nullptr);
       // A pipe's end kept here would be an end-of-file that never comes there.
       close_all_but({socket.get(), ResourceTracker::shared().running_descriptor()});
       serve_forks(std::move(socket));

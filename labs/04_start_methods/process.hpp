@@ -39,8 +39,8 @@ class Process {
   void start();
   /// Waits for the end, at most that long (less than 0 is 0). Ask exit_code() which it was. Misuse before start().
   void join(std::optional<std::chrono::duration<double>> timeout = std::nullopt);
-  /// 0 or what the entry returned, 1 after an error, -N after signal N, 255 when a fork server was lost; none while it
-  /// runs or has not been started.
+  /// 0 or what the entry returned, 1 after an error or an interrupt (-2 when that came before a spawned worker's main),
+  /// -N after signal N, 255 when a fork server was lost; none while it runs or has not been started.
   std::optional<int> exit_code();
   bool alive();
   void terminate();  ///< SIGTERM

@@ -383,6 +383,21 @@ TEST(ForkServer, AKilledOneIsStatus255AndTheNextStartMakesAnother) {
   EXPECT_NE(fork_server_pid(), server);
 }
 
+TEST(ForkServer, TheExecutedOneIgnoresInterruptsFromTheStart) {
+  stop_fork_server();
+  for (int i = 0; i < 5; ++i) {
+    Process process(Method::forkserver, "act", "return 7");
+    process.start();
+    const pid_t server = fork_server_pid();
+    ::kill(server, SIGINT);
+    process.join(kLimit);
+    EXPECT_EQ(process.exit_code(), 7);
+    EXPECT_EQ(run(Method::forkserver, "act", "return 7"), 7);
+    EXPECT_EQ(fork_server_pid(), server);
+    stop_fork_server();
+  }
+}
+
 TEST(Fork, WithThreadsWarnsAndCopiesTheirLocks) {
   std::jthread other([](const std::stop_token& stop) {
     const std::lock_guard lock(held);

@@ -95,10 +95,14 @@ pid_t spawn(const Order& order, std::span<const int> descriptors, Bond bond, con
     files.keep(fd);
     words.push_back(std::to_string(fd));
   }
-  if (mask) {
-    check(::posix_spawnattr_setflags(&how.attributes, POSIX_SPAWN_SETSIGMASK), "cannot spawn a worker");
-    check(::posix_spawnattr_setsigmask(&how.attributes, mask), "cannot spawn a worker");
-  }
+  // Ignored signals stay so through exec: one that is sent before the worker has settled in would be lost.
+  sigset_t defaults;
+  ::sigemptyset(&defaults);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) ::sigaddset(&defaults, signal);
+  check(::posix_spawnattr_setsigdefault(&how.attributes, &defaults), "cannot spawn a worker");
+  if (mask) check(::posix_spawnattr_setsigmask(&how.attributes, mask), "cannot spawn a worker");
+  const int flags = POSIX_SPAWN_SETSIGDEF | (mask ? POSIX_SPAWN_SETSIGMASK : 0);
+  check(::posix_spawnattr_setflags(&how.attributes, static_cast<short>(flags)), "cannot spawn a worker");
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);

@@ -53,12 +53,21 @@ const Order& self() {
   return present ? *present : main_process;
 }
 
+HeldSignals::HeldSignals() {
+  sigset_t held;
+  ::sigemptyset(&held);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) ::sigaddset(&held, signal);
+  ::pthread_sigmask(SIG_BLOCK, &held, &before);
+}
+HeldSignals::~HeldSignals() { ::pthread_sigmask(SIG_SETMASK, &before, nullptr); }
+
 int run_entry(const Order& order, std::span<Descriptor> descriptors) {
+  constexpr int kStatusBits = 0xff;  // what is left of a status on its way through the kernel, and so of a thread's
   try {
-    return find_entry(order.entry)(order.argument, descriptors);
+    return find_entry(order.entry)(order.argument, descriptors) & kStatusBits;
   } catch (const Exit& exit) {
     if (!exit.text.empty()) say("{}\n", exit.text);
-    return exit.status;
+    return exit.status & kStatusBits;
   } catch (const std::exception& error) {
     say("{} (pid {}): {}\n", order.name, ::getpid(), error.what());
   } catch (...) {
@@ -67,11 +76,12 @@ int run_entry(const Order& order, std::span<Descriptor> descriptors) {
   return 1;
 }
 
-void work_off(const Order& order, std::span<Descriptor> descriptors) {
+void work_off(const Order& order, std::span<Descriptor> descriptors, const sigset_t* mask) {
   present = &order;  // for good: this function does not return
   int status = 1;
   try {
     settle_in();
+    if (mask) ::sigprocmask(SIG_SETMASK, mask, nullptr);
     status = run_entry(order, descriptors);
   } catch (const std::exception& error) {
     say("{} (pid {}): {}\n", order.name, ::getpid(), error.what());

@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <csignal>
 #include <cstdint>
 #include <string>
 #include <tuple>
@@ -36,14 +37,25 @@ struct Exit {
 /// Who the calling process is. In the process that nobody ordered: "MainProcess", no daemon, parent 0.
 const Order& self();
 
-/// Runs the order's entry and returns the exit status: what the entry returned; 1 when it threw (its sentence goes to
+/// Holds back, as long as it lives, the signals that may reach a worker between its fork and its settling in: they must
+/// not be lost to what its parent does about them.
+struct HeldSignals {
+  HeldSignals();
+  ~HeldSignals();
+  HeldSignals(const HeldSignals&) = delete;
+  HeldSignals& operator=(const HeldSignals&) = delete;
+  sigset_t before;  ///< this thread's signal mask
+};
+
+/// Runs the order's entry and returns the exit status, 0 to 255: what the entry returned; 1 when it threw (its sentence goes to
 /// stderr).
 [[gnu::hot]] int run_entry(const Order& order, std::span<Descriptor> descriptors);
 
 /// Runs the order and ends the process: with what the entry returned; 1 when it threw (the sentence goes to stderr) or
 /// when SIGINT came, as an uncaught KeyboardInterrupt has it. For a child that has just been forked or
-/// exec'ed, its stdin /dev/null; an entry nobody registered is a sentence on stderr and status 1.
-[[noreturn, gnu::hot]] void work_off(const Order& order, std::span<Descriptor> descriptors);
+/// exec'ed, its stdin /dev/null; the signal mask becomes `mask`, if given; an entry nobody registered is a sentence on stderr and status 1.
+[[noreturn, gnu::hot]] void work_off(const Order& order, std::span<Descriptor> descriptors,
+                                     const sigset_t* mask = nullptr);
 
 /// How long anybody waits for the other's part of a start, which takes milliseconds.
 inline constexpr auto kPatience = std::chrono::seconds(10);
