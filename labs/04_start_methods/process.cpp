@@ -9,7 +9,6 @@
 #include <mutex>
 
 #include "exit_order.hpp"
-#include "resource_tracker.hpp"
 #include "spawn.hpp"
 
 namespace lab::start {
@@ -73,7 +72,6 @@ void end_children() {
     }
   }
   stop_fork_server();
-  ResourceTracker::shared().stop();
 }
 
 }  // namespace

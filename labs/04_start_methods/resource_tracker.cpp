@@ -13,6 +13,7 @@
 #include <stdexcept>
 
 #include "common/os/say.hpp"
+#include "exit_order.hpp"
 #include "registry.hpp"
 #include "spawn.hpp"
 #include "tracked_names.hpp"
@@ -94,6 +95,8 @@ void ResourceTracker::start() {
                &mask);
   owner_ = ::getpid();
   pipe_ = std::move(writer);
+  // Last of all: a finalizer may still tell it that a name has been removed.
+  if (this == &shared()) at_process_exit(INT_MIN, [] { shared().stop(); });
 }
 
 int ResourceTracker::descriptor() {
