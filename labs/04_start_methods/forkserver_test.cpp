@@ -161,6 +161,21 @@ TEST(Nursery, ItsEndIsTheEndOfItsWorkers) {
   EXPECT_FALSE(alive(server));
 }
 
+TEST(Nursery, EndsAtOnceAlsoWhereTheStandardStreamsAreClosed) {
+  const pid_t client = fork_child();
+  if (client == 0) {
+    leave([] {
+      for (const int fd : {0, 1}) ::close(fd);  // the sockets get these numbers
+      const auto begin = Clock::now();
+      { const Nursery nursery; }
+      if (Clock::now() - begin > seconds(5)) throw std::runtime_error("it had to be killed");
+    });
+  }
+  int status = 0;
+  ::waitpid(client, &status, 0);
+  EXPECT_EQ(status, 0);
+}
+
 TEST(Nursery, LettingGoOfAWorkerKillsIt) {
   const Nursery nursery;
   pid_t worker = 0;

@@ -1,5 +1,6 @@
 #include "process.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
 #include <unistd.h>
@@ -111,6 +112,9 @@ void Process::start() {
   if (self().daemon) throw Misuse("daemonic processes are not allowed to have children");
   if (bootstrapping()) {
     throw Misuse("a worker may start children only once it runs its entry; does main begin with become_worker()?");
+  }
+  for (const int fd : state.descriptors) {
+    if (::fcntl(fd, F_GETFD) < 0) throw_errno(fmt::format("cannot give {} descriptor {}", state.order.name, fd));
   }
   reap();
   set_children_end(end_children);

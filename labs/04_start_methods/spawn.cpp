@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdlib>
@@ -61,7 +62,11 @@ void become_worker(int argc, char** argv) {
   for (const int fd : numbers) ::fcntl(fd, F_SETFD, FD_CLOEXEC);
   Descriptor orders(numbers[1]);
   std::vector<Descriptor> descriptors(numbers.size() - 2);
-  for (std::size_t i = 2; i < numbers.size(); ++i) descriptors[i - 2].reset(numbers[i]);
+  for (std::size_t i = 2; i < numbers.size(); ++i) {
+    // A copy of its own for what has another owner: the standard streams, and what was listed twice.
+    const bool owned = numbers[i] <= STDERR_FILENO || std::count(numbers.begin() + 2, numbers.begin() + i, numbers[i]);
+    descriptors[i - 2].reset(owned ? ::fcntl(numbers[i], F_DUPFD_CLOEXEC, 3) : numbers[i]);
+  }
   if (numbers[0] >= 0) ResourceTracker::shared().adopt(Descriptor(numbers[0]));
   Order order;
   try {

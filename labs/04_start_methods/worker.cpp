@@ -39,7 +39,8 @@ extern "C" void end_interrupted(int) {
 }  // namespace
 
 Descriptor open_null() {
-  Descriptor null(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  const Descriptor opened(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  Descriptor null(::fcntl(opened.get(), F_DUPFD_CLOEXEC, 3));  // stdin's number may be free, and is not this one's
   if (!null) throw_errno("cannot open /dev/null");
   return null;
 }
