@@ -109,7 +109,8 @@ Process::State& Process::started() const {
 void Process::start() {
   State& state = ours();
   if (state.child) throw Misuse(state.order.name + " has been started before");
-  if (self().daemon) throw Misuse("daemonic processes are not allowed to have children");
+  if (self().daemon && state.method != Method::thread)
+    throw Misuse("daemonic processes are not allowed to have children");
   if (bootstrapping()) {
     throw Misuse("a worker may start children only once it runs its entry; does main begin with become_worker()?");
   }

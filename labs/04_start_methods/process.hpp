@@ -25,7 +25,7 @@ class Process {
  public:
   struct Options {
     std::string name;     ///< empty: "Process-1", "Process-2" ...
-    bool daemon = false;  ///< ended by SIGTERM when its parent ends; may have no children of its own
+    bool daemon = false;  ///< ended by SIGTERM when its parent ends; may have threads but no children of its own
   };
 
   /// Nothing runs yet. `entry` is a registered name. The descriptors are given to the entry as copies, in that order.
