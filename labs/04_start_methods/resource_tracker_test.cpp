@@ -216,6 +216,26 @@ TEST(ResourceTracker, AChildsSegmentStaysUntilTheWholeProgramEnds) {
   }
 }
 
+TEST(ResourceTracker, WhatAKilledChildLeavesIsRemovedAtTheEndOfTheProgram) {
+  const std::string name = unique("killed-childs");
+  const Said said = run([&](ResourceTracker& tracker) {
+    tracker.probe();
+    const pid_t child = fork_child();
+    if (child == 0) {
+      leave([&] {
+        make_segment(name);
+        tracker.add(kSegment, name);
+        ::raise(SIGKILL);
+      });
+    }
+    ::waitpid(child, nullptr, 0);
+    tracker.probe();
+    EXPECT_TRUE(segment_there(name));
+  });
+  EXPECT_EQ(said.status, ResourceTracker::leaks);
+  EXPECT_FALSE(segment_there(name));
+}
+
 // The trap: another program that merely attaches, and tracks what it attached, destroys it under its owner. The repair
 // is not to track what one has not created (Python 3.13: track=False).
 TEST(ResourceTracker, AStrangersTrackerDestroysWhatItOnlyAttached) {

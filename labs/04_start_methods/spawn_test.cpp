@@ -1,0 +1,51 @@
+// What a freshly started executable may do, and when.
+#include "spawn.hpp"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include "process.hpp"
+#include "test_main.hpp"
+
+namespace lab::start {
+namespace {
+
+// Runs before main, and so before become_worker(), as does everything in the main of a program that forgot it.
+const std::string answer_before_main = [] {
+  if (!bootstrapping()) return std::string("no worker");
+  try {
+    Process(Method::fork, "tell_what_it_was_told").start();
+  } catch (const Misuse& refusal) {
+    return std::string(refusal.what());
+  }
+  return std::string("started");
+}();
+
+int tell_what_it_was_told(std::string_view, std::span<Descriptor> out) {
+  write_all(out[0].get(), std::as_bytes(std::span(answer_before_main)));
+  Process child(Method::spawn, "nothing");
+  child.start();  // its entry runs: now it may
+  child.join();
+  return child.exit_code().value();
+}
+int nothing(std::string_view, std::span<Descriptor>) { return 0; }
+[[maybe_unused]] const bool known =
+    register_entry("tell_what_it_was_told", tell_what_it_was_told) && register_entry("nothing", nothing);
+
+TEST(Spawn, AWorkerThatHasNotReachedItsEntryMayStartNone) {
+  for (const Method method : {Method::spawn, Method::forkserver}) {
+    auto [reader, writer] = make_pipe();
+    Process process(method, "tell_what_it_was_told", "", {writer.get()});
+    process.start();
+    writer.reset();
+    std::array<char, 200> text{};
+    const std::string said(text.data(), read_full(reader.get(), std::as_writable_bytes(std::span(text))));
+    process.join();
+    EXPECT_EQ(process.exit_code(), 0) << to_string(method);
+    EXPECT_NE(said.find("become_worker()?"), std::string::npos) << to_string(method) << ": " << said;
+  }
+  EXPECT_EQ(answer_before_main, "no worker");
+}
+
+}  // namespace
+}  // namespace lab::start
