@@ -40,7 +40,8 @@ extern "C" void end_interrupted(int) {
 
 Descriptor open_null() {
   const Descriptor opened(::open("/dev/null", O_RDONLY | O_CLOEXEC));
-  Descriptor null(::fcntl(opened.get(), F_DUPFD_CLOEXEC, 3));  // stdin's number may be free, and is not this one's
+  // Not stdin's number, which may be free.
+  Descriptor null(opened ? ::fcntl(opened.get(), F_DUPFD_CLOEXEC, 3) : -1);
   if (!null) throw_errno("cannot open /dev/null");
   return null;
 }
