@@ -127,8 +127,8 @@ class ThreadChild : public Child {
   const pid_t pid = fork_child();
   if (pid == 0) {
     leave([&] {
+      std::vector<Descriptor> copies = copies_of(descriptors);  // of the old stdin too, if it is listed
       make_stdin(null);
-      std::vector<Descriptor> copies = copies_of(descriptors);
       work_off(order, copies, &held.before);
     });
   }
