@@ -118,7 +118,7 @@ Options parse_options(int argc, char** argv, const std::string& name, const Lab&
   }
   options.has_predict = predict->count() > 0;
   if (app.count("--workers")) set_worker_counts(parse_workers(options.workers));
-  if (!app.count("--seed")) options.seed = static_cast<unsigned>(monotonic_ns());
+  if (!app.count("--seed")) options.seed = static_cast<unsigned>(now_ns());
   return options;
 }
 

@@ -21,12 +21,6 @@ std::string quoted(std::string_view text) {
 
 }  // namespace
 
-std::int64_t monotonic_ns() {
-  timespec t{};
-  ::clock_gettime(CLOCK_MONOTONIC, &t);
-  return t.tv_sec * std::int64_t{1'000'000'000} + t.tv_nsec;
-}
-
 void Trace::span(const char* name, int track, std::int64_t begin, std::int64_t end) {
   const std::uint64_t at = used_->fetch_add(1, std::memory_order_relaxed);
   if (at < spans_.size()) spans_[at] = {name, track, begin, end};

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "common/os/clock.hpp"
 #include "common/os/mapping.hpp"
 
 namespace lab {
@@ -33,8 +34,5 @@ class Trace {
   Shared<std::atomic<std::uint64_t>> used_{0u};
   std::vector<std::pair<int, std::string>> tracks_;
 };
-
-/// Nanoseconds of the monotonic clock.
-std::int64_t monotonic_ns();
 
 }  // namespace lab

@@ -89,10 +89,4 @@ TEST(Trace, HasTheSpansOfForkedChildrenAndThreads) {
     EXPECT_EQ(count(json, track), 1000u) << track;
 }
 
-TEST(Monotonic, GoesForward) {
-  const std::int64_t before = lab::monotonic_ns();
-  EXPECT_GT(before, 0);
-  EXPECT_GE(lab::monotonic_ns(), before);
-}
-
 }  // namespace

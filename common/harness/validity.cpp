@@ -64,12 +64,6 @@ double busy_cpu() {
 
 }  // namespace
 
-double seconds_of(clockid_t clock) {
-  timespec t{};
-  ::clock_gettime(clock, &t);
-  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
-}
-
 std::vector<int> allowed_cpus() {
   std::vector<int> cpus;
   for (const Core& core : machine().cores) cpus.insert(cpus.end(), core.cpus.begin(), core.cpus.end());

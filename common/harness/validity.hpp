@@ -8,6 +8,7 @@
 
 #include "common/harness/claims.hpp"
 #include "common/machine/cores.hpp"
+#include "common/os/clock.hpp"
 #include "common/os/descriptor.hpp"
 
 namespace lab {
@@ -23,9 +24,6 @@ const Machine& machine();
 
 /// The CPUs this process may use.
 std::vector<int> allowed_cpus();
-
-/// CPU and wall clocks in seconds.
-double seconds_of(clockid_t clock);
 
 /// One fixed spin of about 0.3 ms: how fast a CPU runs now.
 struct Pace {

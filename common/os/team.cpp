@@ -18,18 +18,13 @@
 #include <system_error>
 #include <thread>
 
+#include "common/os/clock.hpp"
 #include "common/os/futex.hpp"
 #include "common/os/mapping.hpp"
 #include "common/os/say.hpp"
 
 namespace lab {
 namespace {
-
-std::int64_t now_ns(clockid_t clock) {
-  timespec t{};
-  ::clock_gettime(clock, &t);
-  return t.tv_sec * std::int64_t{1'000'000'000} + t.tv_nsec;
-}
 
 // What a worker waiting at the barrier meets when another has failed: nothing to report of its own.
 struct Broken : std::exception {};
@@ -90,11 +85,11 @@ bool work_in(const Team& team, int worker, Barrier& barrier, Slot& slot, std::fu
     ::getrusage(RUSAGE_THREAD, &usage);
     const long switches = usage.ru_nivcsw;
     report.first_cpu = ::sched_getcpu();
-    report.begin = now_ns(CLOCK_MONOTONIC);
+    report.begin = now_ns();
     const std::int64_t cpu = now_ns(CLOCK_THREAD_CPUTIME_ID);
     report.answer = work(worker);
     report.cpu = now_ns(CLOCK_THREAD_CPUTIME_ID) - cpu;
-    report.end = now_ns(CLOCK_MONOTONIC);
+    report.end = now_ns();
     report.last_cpu = ::sched_getcpu();
     ::getrusage(RUSAGE_THREAD, &usage);
     report.involuntary_switches = usage.ru_nivcsw - switches;

@@ -34,8 +34,8 @@ inline int count_down(int thousands) {
   return thousands;
 }
 inline Done noted_wait(int us) {
-  const auto begin = monotonic_ns();
-  return {wait_us(us) == us ? current_worker() : "", begin, monotonic_ns()};
+  const auto begin = now_ns();
+  return {wait_us(us) == us ? current_worker() : "", begin, now_ns()};
 }
 inline std::string who(int x) { return fmt::format("{} squared is {}, says {}", x, x * x, current_worker()); }
 inline int die(int) { return ::raise(SIGKILL); }
