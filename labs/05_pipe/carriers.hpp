@@ -2,9 +2,7 @@
 // buffer), which returns the length. Made before the two are forked or started.
 #pragma once
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <mqueue.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -19,6 +17,7 @@
 
 #include "bare_ring.hpp"
 #include "common/os/descriptor.hpp"
+#include "message_queues.hpp"
 #include "pipe.hpp"
 #include "ring.hpp"
 
@@ -85,38 +84,6 @@ class Seqpacket {
  private:
   int end(int side) { return (side == 0 ? ends_.first : ends_.second).get(); }
   std::pair<Descriptor, Descriptor> ends_ = make_socket_pair(SOCK_SEQPACKET);
-};
-
-/// POSIX message queues, one each way. They must have names, which are gone before anything is sent.
-class MessageQueues {
- public:
-  static constexpr long kLongest = 4096;
-  /// Throws std::system_error where they are not permitted, or only for shorter messages.
-  MessageQueues() : ways_{make(0), make(1)} {}
-  void send(int side, std::string_view message) {
-    if (::mq_send(ways_[side].get(), message.data(), message.size(), 0) < 0)
-      throw_errno("cannot send to a message queue");
-  }
-  std::size_t receive(int side, Buffer buffer) {
-    const ssize_t got = ::mq_receive(ways_[1 - side].get(), room_.data(), room_.size(), nullptr);
-    if (got < 0) throw_errno("cannot receive from a message queue");
-    std::memcpy(buffer.data(), room_.data(), std::min(buffer.size(), static_cast<std::size_t>(got)));
-    return static_cast<std::size_t>(got);
-  }
-
- private:
-  static Descriptor make(int way) {  // on Linux a queue's descriptor is a file descriptor, close-on-exec by itself
-    const std::string name = fmt::format("/lab-05-{}-{}", ::getpid(), way);
-    mq_attr about{};
-    about.mq_maxmsg = 8;
-    about.mq_msgsize = kLongest;
-    Descriptor queue(::mq_open(name.c_str(), O_RDWR | O_CREAT | O_EXCL, 0600, &about));
-    if (!queue) throw_errno("cannot make a message queue");
-    ::mq_unlink(name.c_str());
-    return queue;
-  }
-  std::array<Descriptor, 2> ways_;
-  std::array<char, kLongest> room_{};  // a receiver must have room for the longest message
 };
 
 template <Waiting waiting>

@@ -16,7 +16,8 @@
 #include <thread>
 
 #include "common/os/mapping.hpp"
-#include "common/os/team.hpp"
+#include "common/os/test_child.hpp"
+#include "common/os/test_faults.hpp"
 
 namespace lab::pipe {
 namespace {
@@ -267,6 +268,53 @@ TEST(Pipe, AKilledWriterIsEndOfFileOrAnErrorNeverAMessage) {
   }
 }
 
+TEST(Pipe, AReaderKilledInsideAMessageIsABrokenPipe) {
+  for (const bool both_ways : {false, true}) {
+    auto [receiver, sender] = both_ways ? duplex() : one_way();
+    const pid_t pid = start_child([&, &end = receiver, &other = sender] {
+      other.close();
+      std::array<std::byte, 1000> first;
+      read_full(end.fileno(), first);
+      ::raise(SIGKILL);
+    });
+    receiver.close();
+    try {
+      sender.send_bytes(std::string(4 << 20, 'm'));
+      ADD_FAILURE() << "nobody can have taken it";
+    } catch (const std::system_error& error) {
+      EXPECT_TRUE(error.code() == std::errc::broken_pipe || error.code() == std::errc::connection_reset)
+          << error.what();
+    }
+    EXPECT_EQ(end_of(pid), "signal 9 (Killed)");
+  }
+}
+
+TEST(Pipe, APeerThatLeavesMessagesUnreadResetsADuplexEnd) {
+  auto [ours, theirs] = duplex();
+  ours.send_bytes("unread");
+  theirs.send_bytes("last");
+  theirs.close();
+  EXPECT_EQ(ours.recv_bytes(), "last");
+  try {
+    ours.recv_bytes();
+    ADD_FAILURE() << "no message is left";
+  } catch (const std::system_error& error) {
+    EXPECT_EQ(error.code(), std::errc::connection_reset);
+  }
+}
+
+TEST(Pipe, TheKernelRefusingIsASentence) {
+  EXPECT_EQ(end_of(start_child([] {
+              run_out_of_descriptors(1);
+              EXPECT_NE(sentence_of<std::system_error>([] { one_way(); }).find("cannot make a pipe"),
+                        std::string::npos);
+              EXPECT_NE(sentence_of<std::system_error>([] { duplex(); }).find("cannot make a socket pair"),
+                        std::string::npos);
+              if (testing::Test::HasFailure()) ::_exit(1);
+            })),
+            "status 0");
+}
+
 TEST(Pipe, EndsAreClosedOnExec) {
   auto [receiver, sender] = one_way();
   auto [a, b] = duplex();
@@ -274,33 +322,24 @@ TEST(Pipe, EndsAreClosedOnExec) {
     EXPECT_TRUE(::fcntl(fd, F_GETFD) & FD_CLOEXEC);
 }
 
+// System calls end with EINTR, as when a page meets a full pipe, or with what they have done so far.
 TEST(Pipe, SignalsDoNotCutMessages) {
-  struct sigaction quiet {};
-  struct sigaction before {};
-  quiet.sa_handler = [](int) {};  // without SA_RESTART: system calls end with EINTR, or with what they have done so far
-  ::sigaction(SIGALRM, &quiet, &before);
-  itimerval often{{0, 500}, {0, 500}};
-  auto [receiver, sender] = one_way();
-  const std::string message(1 << 20, 'm');
-  const pid_t pid = fork_child();
-  if (pid == 0) {
-    leave([&, &end = sender] {
-      ::setitimer(ITIMER_REAL, &often, nullptr);
-      for (int i = 0; i < 20; ++i) end.send_bytes(message);
+  const SignalRain rain;
+  for (const std::size_t length : {4092, 1 << 20}) {
+    auto [receiver, sender] = one_way();
+    const std::string message(length, 'm');
+    const pid_t pid = start_child([&, &end = sender] {
+      const SignalRain own;
+      for (int i = 0; i < 30; ++i) end.send_bytes(message);
     });
+    sender.close();
+    std::this_thread::sleep_for(milliseconds(20));  // rain on a sender that waits
+    int whole = 0;
+    for (int i = 0; i < 30; ++i) whole += receiver.poll(seconds(30)) && receiver.recv_bytes() == message;
+    EXPECT_EQ(whole, 30) << length;
+    EXPECT_THROW(receiver.recv_bytes(), EndOfFile);
+    EXPECT_EQ(end_of(pid), "status 0");
   }
-  sender.close();
-  ::setitimer(ITIMER_REAL, &often, nullptr);
-  int whole = 0;
-  for (int i = 0; i < 20; ++i) whole += receiver.poll(seconds(30)) && receiver.recv_bytes() == message;
-  EXPECT_EQ(whole, 20);
-  EXPECT_THROW(receiver.recv_bytes(), EndOfFile);
-  const itimerval off{};
-  ::setitimer(ITIMER_REAL, &off, nullptr);
-  ::sigaction(SIGALRM, &before, nullptr);
-  int status = -1;
-  ::waitpid(pid, &status, 0);
-  EXPECT_EQ(status, 0);
 }
 
 }  // namespace

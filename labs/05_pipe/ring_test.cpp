@@ -11,6 +11,8 @@
 
 #include "bare_ring.hpp"
 #include "common/os/team.hpp"
+#include "common/os/test_child.hpp"
+#include "common/os/test_faults.hpp"
 #include "wait_many.hpp"
 
 namespace lab::pipe {
@@ -183,6 +185,32 @@ TEST_P(RingOf, AKilledPeerIsNoticedByItsSentinelOrByTheDeadline) {
     }
     ::waitpid(pid, nullptr, 0);
   }
+}
+
+TEST_P(RingOf, ASenderKilledInsideAMessageClosesTheEnd) {
+  const Ring ring(kSmall, GetParam());
+  const pid_t pid = start_child([&] { RingSender(ring).send(pattern(500, 1)); });  // waits for room in the middle
+  const Descriptor sentinel = sentinel_of(pid);
+  while (ring.words().written < kSmall && Clock::now() < soon()) std::this_thread::yield();
+  ::kill(pid, SIGKILL);
+  RingReceiver receiver(ring, sentinel.get());
+  EXPECT_THROW(receiver.recv(seconds(30)), PeerDied);
+  EXPECT_TRUE(receiver.closed());
+  EXPECT_EQ(end_of(pid), "signal 9 (Killed)");
+}
+
+TEST_P(RingOf, SignalsDoNotCutMessages) {
+  const SignalRain rain;
+  const Ring ring(1 << 12, GetParam());
+  const std::string message = pattern(1 << 20, 3);
+  const pid_t pid = start_child([&] {
+    const SignalRain own;
+    RingSender sender(ring);
+    for (int i = 0; i < 5; ++i) sender.send(message);
+  });
+  RingReceiver receiver(ring);
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(receiver.recv(), message);
+  EXPECT_EQ(end_of(pid), "status 0");
 }
 
 TEST_P(RingOf, ImpossiblePositionsAreRefused) {

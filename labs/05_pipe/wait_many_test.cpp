@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "common/os/team.hpp"
+#include "common/os/test_faults.hpp"
 
 namespace lab::pipe {
 namespace {
@@ -38,6 +39,15 @@ TEST(WaitMany, NothingReadyIsEmptyAfterTheTimeoutAndNotBefore) {
   EXPECT_EQ(wait_many({receiver}, milliseconds(30)), Positions{});
   EXPECT_EQ(wait_many({}, milliseconds(30)), Positions{});
   EXPECT_GE(Clock::now() - begin, milliseconds(60));
+}
+
+TEST(WaitMany, SignalsNeitherEndTheWaitNorProlongIt) {
+  const SignalRain rain;
+  auto [receiver, sender] = one_way();
+  const auto begin = Clock::now();
+  EXPECT_EQ(wait_many({receiver}, milliseconds(50)), Positions{});
+  EXPECT_GE(Clock::now() - begin, milliseconds(50));
+  EXPECT_LT(Clock::now() - begin, seconds(30));
 }
 
 TEST(WaitMany, WakesWhenOneBecomesReady) {

@@ -1,0 +1,90 @@
+#include "carriers.hpp"
+
+#include <gtest/gtest.h>
+
+#include <csignal>
+#include <functional>
+#include <thread>
+
+#include "common/os/test_child.hpp"
+#include "common/os/test_faults.hpp"
+
+namespace lab::pipe {
+namespace {
+
+// Message queues are not permitted everywhere, and the lab does without them then.
+void need_message_queues() {
+  try {
+    MessageQueues();
+  } catch (const std::system_error& error) {
+    GTEST_SKIP() << error.what();
+  }
+}
+
+template <class Carrier>
+class EveryCarrier : public testing::Test {
+  void SetUp() override {
+    if constexpr (std::is_same_v<Carrier, MessageQueues>) need_message_queues();
+  }
+};
+using All = testing::Types<OneWayPipes, DuplexPipe, ReadAndWrite, Seqpacket, MessageQueues, Rings<Waiting::blocking>,
+                           Rings<Waiting::spinning>, BareRings>;
+TYPED_TEST_SUITE(EveryCarrier, All);
+
+TYPED_TEST(EveryCarrier, BringsEachMessageToTheOtherSideAndBack) {
+  TypeParam carrier;
+  const pid_t echo = start_child([&] {
+    std::array<std::byte, 4096> buffer;
+    for (std::size_t length = 1; length <= 4096; length *= 2) {
+      const std::size_t got = carrier.receive(1, std::span(buffer).first(length));
+      carrier.send(1, {reinterpret_cast<const char*>(buffer.data()), got});
+    }
+  });
+  for (std::size_t length = 1; length <= 4096; length *= 2) {
+    const std::string sent(length, static_cast<char>('a' + length % 23));
+    std::string back(length, ' ');
+    carrier.send(0, sent);
+    EXPECT_EQ(carrier.receive(0, std::as_writable_bytes(std::span(back))), length);
+    EXPECT_EQ(back, sent);
+  }
+  EXPECT_EQ(end_of(echo), "status 0");
+}
+
+TEST(Carriers, SayWhatTheKernelRefuses) {
+  const auto refused = [](long call, int error, const std::function<void()>& make) {
+    return end_of(start_child([=] {
+      refuse({call}, error);
+      try {
+        make();
+      } catch (const std::system_error& told) {
+        if (told.code().value() == error) ::_exit(42);  // by its sentence, and not otherwise
+      }
+    }));
+  };
+  EXPECT_EQ(refused(SYS_pipe2, EMFILE, [] { OneWayPipes(); }), "status 42");
+  EXPECT_EQ(refused(SYS_socketpair, EMFILE, [] { DuplexPipe(); }), "status 42");
+  EXPECT_EQ(refused(SYS_mq_open, ENOSYS, [] { MessageQueues(); }), "status 42");
+  EXPECT_EQ(refused(SYS_mmap, ENOMEM, [] { Rings<Waiting::blocking>(); }), "status 42");
+}
+
+// Whoever is stopped between making a queue and removing its name leaves the name; killing many finds the gap.
+TEST(MessageQueues, LeaveNoNameBehindWhenStopped) {
+  need_message_queues();
+  if (testing::Test::IsSkipped()) return;
+  for (int i = 0; i < 50; ++i) {
+    auto [started, start] = one_way();
+    const pid_t maker = start_child([&, &begin = start] {
+      begin.send_bytes("");
+      while (true) MessageQueues();
+    });
+    started.recv_bytes();
+    std::this_thread::sleep_for(std::chrono::microseconds(20 * i));
+    ::kill(maker, SIGTERM);
+    EXPECT_EQ(end_of(maker), "signal 15 (Terminated)");
+    for (const int way : {0, 1})
+      EXPECT_EQ(::mq_unlink(fmt::format("/lab-05-{}-{}", maker, way).c_str()), -1) << "a queue was left behind";
+  }
+}
+
+}  // namespace
+}  // namespace lab::pipe
