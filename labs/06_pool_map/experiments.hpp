@@ -169,8 +169,8 @@ inline void countdowns(benchmark::State& state) {
   for (auto _ : state) pool.map<int>("count_down", std::vector(8 * kCores, 1000), 1);
 }
 
-// ---- Five batches of eight countdowns, submitted at once. A countdown takes about as long as the scheduler's tick (4 ms
-// where CONFIG_HZ is 250): the kernel may start two workers on one core, and it moves one of them at a tick.
+// ---- Five batches, four countdowns for each worker in each, submitted at once. A countdown takes about as long as the
+// scheduler's tick (4 ms where CONFIG_HZ is 250): the kernel may start two workers on one core, and moves one at a tick.
 inline void five_batches(benchmark::State& state) {
   SturdyPool pool(with(kCores));
   double submitted = 0, unevenness = 0, out_of_order = 0;
@@ -179,7 +179,7 @@ inline void five_batches(benchmark::State& state) {
     std::vector<double> ends(5);
     std::vector<AsyncResult<std::vector<int>>> batches;
     for (double& end : ends)
-      batches.push_back(pool.map_async<int>("count_down", std::vector(8, 16000), {},
+      batches.push_back(pool.map_async<int>("count_down", std::vector(4 * kCores, 16000), {},
                                             {.callback = [&end, seconds](const auto&) { end = seconds(); }}));
     const double submission = seconds();
     for (const auto& batch : batches) batch.get(60s);
