@@ -2,8 +2,8 @@
 // back, feeds and replaces workers. CPython has three threads for this; a reply that passes through two costs twice the
 // round trip.
 //
-//    crew.cpp   its life, from start to end         dispatch.cpp   which worker is sent what
-//    handler.cpp   what the thread does             burial.cpp     a worker has died
+//    crew.cpp      from start to end       dispatch.cpp   which worker is sent what
+//    handler.cpp   what the thread does    burial.cpp     a worker has died
 #pragma once
 
 #include <unistd.h>
