@@ -23,7 +23,8 @@ def timeline(result, form):
         own = [s for s in spans if s.name == method]
         if own:
             length[method] = (max(s.start + s.length for s in own) - min(s.start for s in own)) / 1000
-    said = ", ".join(f"{method} {ms:.0f} ms" for method, ms in length.items() if method in ("apply", "map, chunks of 1"))
+    said = ", ".join(f"{ms:.0f} ms by {method.replace(',', ' with')}" for method, ms in length.items()
+                     if method in ("apply", "map, chunks of 1"))
     title = f"The same tasks on {len(workers)} workers: {said}" if said else f"Tasks on {len(workers)} workers"
     sheet = Sheet(result, form, title, left=1.15, height=2.4, above=0.5, columns=("method", "worker", "start_ms", "length_ms"),
                   key="a bar: a task that waits · one run by each method, from the trace")
