@@ -35,12 +35,13 @@ void Crew::bury(Worker& worker, std::size_t at) {
 
 // Starts another worker in its place; returns why that is hopeless. Under the lock.
 std::string Crew::replace(Worker& worker, std::size_t at, const std::string& how, bool killed) {
-  const bool has_initializer = !options_.initializer.empty();
-  const std::string where = has_initializer ? " in initializer " + options_.initializer : "";
-  if (starter_->begun(at).ready.load() == 1 || (killed && !has_initializer)) {  // who was killed so early did not fail
+  // Who was killed has hardly failed by itself, but one that always is (out of memory, say) must come to an end too.
+  const int patience = killed ? 100 : 1;
+  if (starter_->begun(at).ready.load() == 1) {
     failed_starts_ = 0;
-  } else if (++failed_starts_ >= conduct_->failed_starts()) {
-    return fmt::format("the pool is broken: {} workers in a row failed to start; {}{}{}", failed_starts_, how, where,
+  } else if (++failed_starts_ / patience >= conduct_->failed_starts()) {
+    return fmt::format("the pool is broken: {} workers in a row failed to start; {}{}{}", failed_starts_, how,
+                       options_.initializer.empty() ? "" : " in initializer " + options_.initializer,
                        worker.failure.empty() ? "" : ": " + worker.failure);
   }
   if (state_ == State::terminate || (state_ == State::close && jobs_.empty())) return "";
