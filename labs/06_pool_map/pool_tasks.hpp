@@ -91,6 +91,14 @@ inline int kill_self(int signal) {
   ::raise(signal);
   return 0;
 }
+inline int die_leaving_a_child(int flag) {  // which holds the worker's pipes open until the flag is raised
+  if (::fork() == 0) {
+    eventually([&] { return seen()[flag] > 0; });
+    ++seen()[flag];
+    ::_exit(0);
+  }
+  return kill_self(SIGKILL);
+}
 inline int pid(int) { return ::getpid(); }
 inline std::string worker_name(int) { return current_worker(); }
 inline std::string echo(std::string text) { return text; }
@@ -136,8 +144,9 @@ inline const bool known =
     register_task("odd_fails", odd_fails) && register_task("five_fails", five_fails) &&
     register_task("custom_error", custom_error) && register_task("unreadable_error", unreadable_error) &&
     register_task("throws_number", throws_number) && register_task("leaves", leaves) && register_task("exits", exits) &&
-    register_task("kill_self", kill_self) && register_task("pid", pid) && register_task("worker_name", worker_name) &&
-    register_task("echo", echo) && register_task("thirteen", thirteen) && register_task("nothing", nothing) &&
+    register_task("kill_self", kill_self) && register_task("die_leaving_a_child", die_leaving_a_child) &&
+    register_task("pid", pid) && register_task("worker_name", worker_name) && register_task("echo", echo) &&
+    register_task("thirteen", thirteen) && register_task("nothing", nothing) &&
     register_task("initialize", initialize) && register_task("initial_value", initial_value) &&
     register_task("initializer_fails", initializer_fails) &&
     register_task("initializer_throws_number", initializer_throws_number) &&

@@ -210,6 +210,22 @@ TEST(Killed, AWorkerThatDiesFailsItsTaskAndIsReplaced) {
   EXPECT_EQ(sturdy.apply<int>("square", 3), 9);
 }
 
+// Not when somebody next replies, not when its pipes are closed: its death itself is the event.
+TEST(Killed, IsToldWhileOthersAreAtWorkAndItsChildrenHoldItsPipes) {
+  for (const int flag : {1, 2}) seen()[flag] = 0;
+  SturdyPool pool(with(2));
+  const auto other = pool.apply_async<int>("wait_for_flag", std::tuple(1));
+  told<WorkerLost>(pool.apply_async<int>("kill_self", std::tuple(SIGKILL)));
+  const std::string sentence = told<WorkerLost>(pool.apply_async<int>("die_leaving_a_child", std::tuple(2)));
+  EXPECT_NE(sentence.find("signal 9"), sentence.npos) << sentence;
+  EXPECT_EQ(pool.apply_async<int>("square", std::tuple(3)).get(kSoon), 9);  // by who replaced it
+  EXPECT_FALSE(other.ready());
+  EXPECT_EQ(seen()[2], 0);  // the child lives
+  seen()[1] = seen()[2] = 1;
+  EXPECT_EQ(other.get(kSoon), 1);
+  EXPECT_TRUE(eventually([] { return seen()[2] == 2; }));
+}
+
 TEST(Killed, OnlyTheChunkThatRanFails) {
   SturdyPool pool(with(2));
   pool.map<int>("square", up_to(1000), 1);  // now several chunks are on their way to a worker at once
