@@ -57,6 +57,10 @@ struct Superstitious {
 
 inline int square(int x) { return x * x; }
 inline int echo_number(int x) { return x; }
+inline std::string large_result(int flag) {
+  ++seen()[flag];
+  return std::string(4 << 20, 'x');
+}
 inline int subtract(int a, int b) { return a - b; }
 inline int mark(int x) {
   ++seen()[x];
@@ -139,16 +143,16 @@ inline Nest nest(Nest given) {
 
 inline const bool known =
     register_task("square", square) && register_task("echo_number", echo_number) &&
-    register_task("subtract", subtract) && register_task("mark", mark) && register_task("sleep_ms", sleep_ms) &&
-    register_task("wait_for_flag", wait_for_flag) && register_task("fail_on", fail_on) &&
-    register_task("odd_fails", odd_fails) && register_task("five_fails", five_fails) &&
-    register_task("custom_error", custom_error) && register_task("unreadable_error", unreadable_error) &&
-    register_task("throws_number", throws_number) && register_task("leaves", leaves) && register_task("exits", exits) &&
-    register_task("kill_self", kill_self) && register_task("die_leaving_a_child", die_leaving_a_child) &&
-    register_task("pid", pid) && register_task("worker_name", worker_name) && register_task("echo", echo) &&
-    register_task("thirteen", thirteen) && register_task("nothing", nothing) &&
-    register_task("initialize", initialize) && register_task("initial_value", initial_value) &&
-    register_task("initializer_fails", initializer_fails) &&
+    register_task("large_result", large_result) && register_task("subtract", subtract) && register_task("mark", mark) &&
+    register_task("sleep_ms", sleep_ms) && register_task("wait_for_flag", wait_for_flag) &&
+    register_task("fail_on", fail_on) && register_task("odd_fails", odd_fails) &&
+    register_task("five_fails", five_fails) && register_task("custom_error", custom_error) &&
+    register_task("unreadable_error", unreadable_error) && register_task("throws_number", throws_number) &&
+    register_task("leaves", leaves) && register_task("exits", exits) && register_task("kill_self", kill_self) &&
+    register_task("die_leaving_a_child", die_leaving_a_child) && register_task("pid", pid) &&
+    register_task("worker_name", worker_name) && register_task("echo", echo) && register_task("thirteen", thirteen) &&
+    register_task("nothing", nothing) && register_task("initialize", initialize) &&
+    register_task("initial_value", initial_value) && register_task("initializer_fails", initializer_fails) &&
     register_task("initializer_throws_number", initializer_throws_number) &&
     register_task("pool_in_a_task", pool_in_a_task) && register_task("process_in_a_task", process_in_a_task) &&
     start::register_entry("nothing to do", entry) && register_task("even", even) && register_task("pay", pay) &&
