@@ -9,6 +9,7 @@
 
 #include <ranges>
 
+#include "iterator.hpp"
 #include "readers.hpp"
 #include "results.hpp"
 

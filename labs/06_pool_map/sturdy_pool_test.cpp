@@ -197,6 +197,8 @@ TEST(Killed, AWorkerThatDiesFailsItsTaskAndIsReplaced) {
     Pool faithful(with(1));
     EXPECT_TRUE(hangs(faithful.apply_async<int>("kill_self", std::tuple(SIGKILL))));
     EXPECT_EQ(faithful.apply<int>("square", 3), 9);  // others go on
+    faithful.close();
+    EXPECT_FALSE(faithful.join(kHangs));  // for what is lost it waits, too
   }
   SturdyPool sturdy(with(1));
   const pid_t pid = sturdy.pids().front();
@@ -208,6 +210,8 @@ TEST(Killed, AWorkerThatDiesFailsItsTaskAndIsReplaced) {
   EXPECT_NE(sturdy.apply<int>("pid", 1), pid);
   EXPECT_NE(told<WorkerLost>(sturdy.apply_async<int>("exits", std::tuple(5))).find("status 5"), std::string::npos);
   EXPECT_EQ(sturdy.apply<int>("square", 3), 9);
+  sturdy.close();
+  EXPECT_TRUE(sturdy.join(kSoon));
 }
 
 // Not when somebody next replies, not when its pipes are closed: its death itself is the event.
