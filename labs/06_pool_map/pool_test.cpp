@@ -235,6 +235,8 @@ TEST_P(Pools, AnErrorOfTheInputComesAfterWhatWasReadBefore) {
   const auto small = up_to(5);
   const auto broken = small | std::views::transform([](int x) { return x < 3 ? x : throw std::length_error("input"); });
   EXPECT_THROW(pool.map_async<int>("square", broken, 1).get(kSoon), std::length_error);
+  auto from_the_start = small | std::views::filter([](int) { return throw std::length_error("input"), true; });
+  EXPECT_THROW(pool.imap<int>("square", from_the_start).next(kSoon), std::length_error);
 }
 
 TEST_P(Pools, ArgumentsThatCannotBeEncodedFailTheirCallOnly) {

@@ -27,10 +27,14 @@ class Readers {
         read(stream, input);
       } else {
         using Item = std::optional<std::ranges::range_value_t<Input>>;
-        auto at = std::ranges::begin(input);
-        read(stream, [&, first = true]() mutable {  // not *at++: of an input that is read but once, ++ returns nothing
-          if (!std::exchange(first, false)) ++at;
-          return at == std::ranges::end(input) ? Item() : Item(*at);
+        std::optional<std::ranges::iterator_t<Input>> at;
+        read(stream, [&] {  // begin() is the input's code as much as ++ is, and may throw
+          if (at) {
+            ++*at;
+          } else {
+            at = std::ranges::begin(input);
+          }
+          return *at == std::ranges::end(input) ? Item() : Item(**at);
         });
       }
       done->store(true);
