@@ -31,6 +31,15 @@ extern "C" void end_at_once(int signal) {
   ::_exit(128 + signal);
 }
 
+// The command that helps against a limit of the system, as a line; empty where there is none to name.
+std::string what_helps(const std::error_code& error) {
+  if (error == std::errc::too_many_files_open) return "ulimit -n 4096 lets it open more files\n";
+  if (error == std::errc::resource_unavailable_try_again)
+    return "ulimit -u, and the limits of a container, say how many processes there may be\n";
+  if (error == std::errc::no_space_on_device) return "df -h says which file system is full\n";
+  return "";
+}
+
 fs::path executable() { return fs::read_symlink("/proc/self/exe"); }
 
 // The lab that follows this one: the next number among the executables beside it.
@@ -243,7 +252,7 @@ int run(int argc, char** argv, const Lab& lab) {
   const std::string name = executable().filename().string();
   // A closed standard descriptor's number would go to some pipe next, and what is meant for a person into that.
   for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
-    if (::fcntl(fd, F_GETFD) < 0) [[maybe_unused]] const int lowest_free = ::open("/dev/null", O_RDWR);
+    if (::fcntl(fd, F_GETFD) < 0) ::open("/dev/null", O_RDWR);  // gets the lowest free number
   }
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGCHLD, SIG_DFL);  // inherited as ignored, it would hide how workers end
@@ -260,7 +269,7 @@ int run(int argc, char** argv, const Lab& lab) {
     say("{}: skipped: {}\n", name, missing.what());
     return 77;
   } catch (const std::system_error& error) {
-    say("{}: {}\n", name, error.what());
+    say("{}: {}\n{}", name, error.what(), what_helps(error.code()));
     return error.code() == std::errc::no_space_on_device || error.code() == std::errc::read_only_file_system ? 2 : 1;
   } catch (const std::exception& error) {
     say("{}: {}\n", name, error.what());

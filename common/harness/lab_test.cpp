@@ -68,8 +68,10 @@ class RunLab : public testing::Test {
       for (const std::string& word : words) argv.push_back(const_cast<char*>(word.c_str()));
       argv.push_back(nullptr);
       ::dup2(reader.get(), STDIN_FILENO);
-      ::dup2(::open((said_.path / "out").c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600), STDOUT_FILENO);
-      ::dup2(::open((said_.path / "err").c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600), STDERR_FILENO);
+      for (const auto& [name, fd] : {std::pair("out", STDOUT_FILENO), std::pair("err", STDERR_FILENO)}) {
+        const auto file = full_ == name ? "/dev/full" : said_.path / name;
+        ::dup2(::open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600), fd);
+      }
       if (::chdir(room_.path.c_str()) == 0) ::execv(TEST_LAB, argv.data());
       ::_exit(99);
     }
@@ -115,6 +117,7 @@ class RunLab : public testing::Test {
 
   Folder room_, said_;
   std::string out_, err_;
+  std::string full_;  // "out" or "err": what has no room for what the lab says
   pid_t pid_ = -1;
 };
 
@@ -123,6 +126,20 @@ Words quick(const Words& more) {
   Words words = kQuick;
   words.insert(words.end(), more.begin(), more.end());
   return words;
+}
+
+TEST_F(RunLab, CannotTalkAndWorksNevertheless) {
+  full_ = "err";
+  EXPECT_EQ(run(kQuick), 0);
+  expect_whole_files();
+  EXPECT_EQ(run({"--nonsense"}), 2);
+}
+
+TEST_F(RunLab, SaysThatItsResultIsLost) {
+  full_ = "out";
+  EXPECT_EQ(run(kQuick), 2);
+  EXPECT_TRUE(contains(err_, "stdout")) << err_;
+  expect_whole_files();
 }
 
 TEST_F(RunLab, RefusesBadOptionsWithASentence) {
