@@ -95,7 +95,7 @@ bool names_stay(bool tracked) {
   ::sem_unlink(name.c_str());
   net.forget(Resource::shared_memory, name);
   net.forget(Resource::semaphore, name);
-  if (!made) throw std::runtime_error("a worker could not make " + name + ": " + describe_exit(*maker.exit_code()));
+  if (!made) throw std::runtime_error("a worker could not make " + name + " in /dev/shm (df -h /dev/shm: is it full?)");
   return stayed;
 }
 
