@@ -303,18 +303,6 @@ TEST(Pipe, APeerThatLeavesMessagesUnreadResetsADuplexEnd) {
   }
 }
 
-TEST(Pipe, TheKernelRefusingIsASentence) {
-  EXPECT_EQ(end_of(start_child([] {
-              run_out_of_descriptors(1);
-              EXPECT_NE(sentence_of<std::system_error>([] { one_way(); }).find("cannot make a pipe"),
-                        std::string::npos);
-              EXPECT_NE(sentence_of<std::system_error>([] { duplex(); }).find("cannot make a socket pair"),
-                        std::string::npos);
-              if (testing::Test::HasFailure()) ::_exit(1);
-            })),
-            "status 0");
-}
-
 TEST(Pipe, EndsAreClosedOnExec) {
   auto [receiver, sender] = one_way();
   auto [a, b] = duplex();
