@@ -51,7 +51,7 @@ lab::Point of_five_batches(const char* counter) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
   using namespace lab;
   nursery = std::make_unique<start::Nursery>();
   const auto first_of = [](const char* variant) { return Value(variant, "first_ms"); };
@@ -110,4 +110,7 @@ int main(int argc, char** argv) {
        .floors = {{at("apply", 1), "pipe_round_trip"}, {at("map_chunk_1", 1), "pipe_round_trip"}},
        .trace = tasks_on_workers,
        .shows = {{"order", show_order}, {"squares", show_squares}}});
+} catch (const std::exception& error) {  // the nursery is made before lab::run can report
+  fmt::print(stderr, "06_pool_map: {}\n", error.what());
+  return 1;
 }
