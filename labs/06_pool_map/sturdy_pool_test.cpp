@@ -252,7 +252,9 @@ TEST(Killed, AtEachMomentExactlyWhatItHadBegunIsLost) {
   ::kill(pool.pids().front(), SIGKILL);
   EXPECT_TRUE(unread.get(kSoon) == large);  // by who replaced it
   // Writing: while a callback runs nobody reads.
-  pool.apply_async<int>("square", std::tuple(3), {.callback = [](int) { eventually([] { return seen()[1] == 1; }); }});
+  pool.apply_async<int>("square", std::tuple(3),
+                        {.callback = [](int) { seen()[0] = 1, eventually([] { return seen()[1] == 1; }); }});
+  ASSERT_TRUE(eventually([] { return seen()[0] == 1; }));
   const auto unwritten = pool.apply_async<std::string>("large_result", std::tuple(2));
   ASSERT_TRUE(eventually([] { return seen()[2] == 1; }));
   ::kill(pool.pids().front(), SIGKILL);
