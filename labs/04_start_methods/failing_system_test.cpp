@@ -78,7 +78,7 @@ TEST_P(OnAFailingSystem, EveryDescriptorTooManyIsAnErrorAndNothingIsLeft) {
     });
     worked += told.ends_with("status 7");
     const bool said = told.ends_with("\nstatus 1") || told.ends_with("\nstatus 127");  // 127: the loader's
-    EXPECT_TRUE(said || told == "status 7") << spare << " to spare: " << told;
+    EXPECT_TRUE(said || told.ends_with("status 7")) << spare << " to spare: " << told;
   }
   EXPECT_GT(worked, 0);
   EXPECT_LT(worked, 15);
@@ -92,15 +92,15 @@ TEST_P(OnAFailingSystem, SignalsInterruptNothing) {
     process.join(30s);
     EXPECT_EQ(process.exit_code(), 7);
   }
-  EXPECT_EQ(told_by_child([] {
-              const SignalRain childs;
-              Process process(GetParam(), "return_7");
-              process.start();
-              run_exit_order();
-              ::_exit(childless() ? *process.exit_code() : 1);
-            }),
-            "status 7");
-  if (GetParam() == Method::thread) return;  // cannot be ended
+  const std::string told = told_by_child([] {
+    const SignalRain childs;
+    Process process(GetParam(), "return_7");
+    process.start();
+    run_exit_order();
+    ::_exit(childless() ? *process.exit_code() : 1);
+  });
+  EXPECT_TRUE(told.ends_with("status 7")) << told;  // before it, under a sanitizer with a thread of its own, a warning
+  if (GetParam() == Method::thread) return;         // cannot be ended
   Process waits(GetParam(), "wait_long");
   waits.start();
   waits.join(20ms);
