@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <thread>
 
@@ -53,7 +54,8 @@ int act(std::string_view what, std::span<Descriptor> given) {
   }
   if (what == "read second") {
     std::array<char, 10> text{};
-    say(given[0].get(), {text.data(), static_cast<std::size_t>(::read(given[1].get(), text.data(), text.size()))});
+    const auto got = ::read(given[1].get(), text.data(), text.size());
+    say(given[0].get(), {text.data(), static_cast<std::size_t>(std::max<ssize_t>(got, 0))});
   }
   if (what == "close second") {
     given[1].reset();
@@ -67,7 +69,9 @@ int run(Method method, const std::string& what, bool daemon = false, std::vector
   Process process(method, "act", what, std::move(descriptors), {.daemon = daemon});
   process.start();
   process.join(kLimit);
-  return process.exit_code().value_or(-99);
+  const int code = process.exit_code().value_or(-99);
+  if (method != Method::thread) process.kill();
+  return code;
 }
 
 std::string ask(Method method, const std::string& what, std::vector<int> more = {}, bool daemon = false,
