@@ -16,7 +16,7 @@ using namespace std::chrono_literals;
 struct SentAhead : ::testing::Test {
   std::shared_ptr<Job> job = [] {
     const std::vector items{10, 11, 12, 13, 14, 15, 16, 17};
-    return std::make_shared<MapJob<int>>("square", cut(items, 1, [](Encoder& out, int item) { out.put(item); }),
+    return std::make_shared<MapJob<int>>("square", cut(items, 1, 1, [](Encoder& out, int item) { out.put(item); }),
                                          Callbacks<std::vector<int>>{});
   }();
   std::pair<Descriptor, Descriptor> pipe = make_pipe();

@@ -81,11 +81,7 @@ void Crew::report_lost(const Sent& lost, const std::string& how) {
                                 : fmt::format("items {} to {}", chunk.first, chunk.first + chunk.items - 1);
   const auto error =
       conduct_->lost(fmt::format("{} while it ran task {} ({} of job {})", how, lost.job->task, items, lost.job->id));
-  try {
-    if (error) deliver(lost.job, lost.chunk, {.error = error});
-  } catch (...) {
-    if (conduct_->handler_caught(*lost.job, lost.chunk)) leave(*lost.job);
-  }
+  if (error) deliver(lost.job, lost.chunk, {.error = error});
 }
 
 void Crew::break_down(const std::string& sentence) {
