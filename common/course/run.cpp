@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "common/course/course.hpp"
+#include "common/os/team.hpp"
 
 namespace lab::course {
 namespace {
@@ -82,11 +83,11 @@ Ending run_lab(const std::vector<std::string>& command, const TakenSignals& sign
   const pid_t lab = start(command, signals.outer());
   Ending ending;
   auto deadline = Clock::now() + limits.lab;
-  while (waitpid(lab, &ending.status, WNOHANG) == 0) {
+  while (wait_for_child(lab, &ending.status, WNOHANG) == 0) {
     if (Clock::now() > deadline) {
       ending.hung = !ending.interrupted;
       kill(-lab, SIGKILL);
-      waitpid(lab, &ending.status, 0);
+      wait_for_child(lab, &ending.status);
       break;
     }
     const int signal = signals.next();

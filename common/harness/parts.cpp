@@ -11,6 +11,7 @@
 
 #include "common/os/codec.hpp"
 #include "common/os/message.hpp"
+#include "common/os/team.hpp"
 
 namespace lab {
 namespace {
@@ -32,7 +33,7 @@ struct Child {
   pid_t pid;
   int wait() {
     int status = 0;
-    ::waitpid(std::exchange(pid, 0), &status, 0);
+    wait_for_child(std::exchange(pid, 0), &status);
     return status;
   }
   ~Child() {

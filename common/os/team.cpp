@@ -104,14 +104,6 @@ bool work_in(const Team& team, int worker, Barrier& barrier, Slot& slot, std::fu
   return slot.finished;
 }
 
-pid_t wait_for_child(pid_t pid, int& status) {
-  pid_t ended = 0;
-  do {
-    ended = ::waitpid(pid, &status, 0);
-  } while (ended < 0 && errno == EINTR);
-  return ended;
-}
-
 // Kills what still runs and reaps it, whatever path leaves the scope.
 struct Children {
   std::vector<pid_t> pids;
@@ -120,9 +112,8 @@ struct Children {
     for (const pid_t pid : pids) {
       if (pid > 0) ::kill(pid, SIGKILL);
     }
-    int ignored = 0;
     for (const pid_t pid : pids) {
-      if (pid > 0) wait_for_child(pid, ignored);
+      if (pid > 0) wait_for_child(pid);
     }
   }
 };
@@ -154,7 +145,7 @@ void run_processes(const Team& team, Barrier& barrier, const SharedArray<Slot>& 
       polls[worker].fd = -1;  // poll skips it from now on
       const pid_t pid = std::exchange(children.pids[worker], 0);
       int status = 0;
-      if (wait_for_child(pid, status) < 0) throw_errno("cannot learn how a worker ended");  // SIGCHLD ignored, perhaps
+      if (wait_for_child(pid, &status) < 0) throw_errno("cannot learn how a worker ended");  // SIGCHLD ignored, perhaps
       --running;
       if (status == 0 && slots[worker].finished) continue;
       const char* said = slots[worker].error;
@@ -201,6 +192,14 @@ void run_threads(const Team& team, Barrier& barrier, const SharedArray<Slot>& sl
 }
 
 }  // namespace
+
+pid_t wait_for_child(pid_t pid, int* status, int flags) {
+  pid_t ended = 0;
+  do {
+    ended = ::waitpid(pid, status, flags);
+  } while (ended < 0 && errno == EINTR);
+  return ended;
+}
 
 std::string describe_status(int status) {
   if (WIFSIGNALED(status)) return fmt::format("signal {} ({})", WTERMSIG(status), ::strsignal(WTERMSIG(status)));

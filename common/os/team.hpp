@@ -80,6 +80,9 @@ template <class Body>  // as it is: to wrap it in a std::function the child woul
   ::_exit(status);
 }
 
+/// waitpid, whatever signals come meanwhile.
+pid_t wait_for_child(pid_t pid, int* status = nullptr, int flags = 0);
+
 /// "signal 9 (Killed)" or "status 3" for what waitpid reported.
 std::string describe_status(int status);
 

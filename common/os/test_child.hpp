@@ -26,9 +26,7 @@ inline pid_t start_child(const std::function<void()>& body) {
 /// How the child ended: "status 0", "signal 9 (Killed)".
 inline std::string end_of(pid_t child) {
   int status = 0;
-  pid_t ended = 0;
-  while ((ended = ::waitpid(child, &status, 0)) < 0 && errno == EINTR) continue;
-  return ended == child ? describe_status(status) : "no child";
+  return wait_for_child(child, &status) == child ? describe_status(status) : "no child";
 }
 
 /// Whether a process, not necessarily a child, is gone soon.

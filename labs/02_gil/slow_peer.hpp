@@ -38,7 +38,7 @@ class SlowPeer {
   }
   ~SlowPeer() {
     socket_.reset();  // the peer reads end-of-file and ends
-    ::waitpid(pid_, nullptr, 0);
+    wait_for_child(pid_);
   }
   SlowPeer(const SlowPeer&) = delete;
   SlowPeer& operator=(const SlowPeer&) = delete;

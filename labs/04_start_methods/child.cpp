@@ -55,7 +55,7 @@ class OwnChild : public Child {
   std::optional<int> take_exit_code() override {
     const std::lock_guard lock(mutex_);
     int status = 0;
-    const pid_t ended = ::waitpid(pid(), &status, WNOHANG);
+    const pid_t ended = wait_for_child(pid(), &status, WNOHANG);
     if (ended == 0) return std::nullopt;
     reaped_ = true;
     constexpr int kStatusLost = 255;  // somebody else has reaped it
@@ -88,7 +88,7 @@ class ThreadChild : public Child {
     if (!end_->event) throw_errno("cannot make a thread's sentinel");
     auto work = [end = end_, order = std::move(order), given = copies_of(descriptors)]() mutable {
       end->code = run_entry(order, given);
-      ::eventfd_write(end->event.get(), 1);
+      while (::eventfd_write(end->event.get(), 1) < 0 && errno == EINTR) continue;
     };
     try {
       thread_ = std::thread(std::move(work));

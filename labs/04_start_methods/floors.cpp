@@ -19,8 +19,7 @@ namespace {
 void wait_for_success(pid_t pid) {
   if (pid < 0) throw_errno("cannot start a process");
   int status = 0;
-  while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
-  }
+  wait_for_child(pid, &status);
   if (status != 0) throw std::runtime_error("a floor's child ended with " + describe_status(status));
 }
 

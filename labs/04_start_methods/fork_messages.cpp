@@ -74,7 +74,7 @@ Request receive_request(int socket) {
 }
 
 void answer(const Descriptor& client, std::int64_t number) {
-  ::send(client.get(), &number, sizeof number, MSG_NOSIGNAL | MSG_DONTWAIT);
+  while (::send(client.get(), &number, sizeof number, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno == EINTR) continue;
 }
 
 std::optional<std::int64_t> receive_answer(int socket, int flags) {

@@ -50,7 +50,7 @@ void serve_forks(Descriptor requests) {
     signalfd_siginfo info;  // of one death; that of others meanwhile does not matter, for all the dead are asked for
     [[maybe_unused]] const auto ignored = ::read(deaths.get(), &info, sizeof info);
     int status = 0;
-    for (pid_t pid; (pid = ::waitpid(-1, &status, WNOHANG)) > 0; clients.erase(pid)) answer(clients[pid], status);
+    for (pid_t pid; (pid = wait_for_child(-1, &status, WNOHANG)) > 0; clients.erase(pid)) answer(clients[pid], status);
   };
   const auto give_birth = [&](Request request) {
     Descriptor client = std::move(request.descriptors.front());
@@ -96,7 +96,7 @@ void serve_forks(Descriptor requests) {
     if (!request.descriptors.empty()) give_birth(std::move(request));
   }
   for (const auto& [pid, client] : clients) ::kill(pid, SIGKILL);
-  for (const auto& [pid, client] : clients) ::waitpid(pid, nullptr, 0);
+  for (const auto& [pid, client] : clients) wait_for_child(pid);
 }
 
 Nursery::Nursery() {
@@ -123,10 +123,10 @@ Nursery::~Nursery() {
   requests_.reset();
   // Not our child, if we were forked later than it: its parent waits for it, and it lives as long as that needs it.
   const Descriptor handle(
-      ::waitpid(server_, nullptr, WNOHANG) == 0 ? static_cast<int>(::syscall(SYS_pidfd_open, server_, 0)) : -1);
+      wait_for_child(server_, nullptr, WNOHANG) == 0 ? static_cast<int>(::syscall(SYS_pidfd_open, server_, 0)) : -1);
   if (!handle) return;
   if (!wait_for(handle.get(), POLLIN, Clock::now() + kPatience)) ::kill(server_, SIGKILL);  // another client holds it
-  reap(server_);
+  wait_for_child(server_);
 }
 
 Forked Nursery::start(const std::string& entry, std::string_view argument, std::span<const int> descriptors,

@@ -13,6 +13,7 @@
 #include <stdexcept>
 
 #include "common/os/say.hpp"
+#include "common/os/team.hpp"
 #include "exit_order.hpp"
 #include "registry.hpp"
 #include "spawn.hpp"
@@ -80,7 +81,7 @@ void ResourceTracker::send(const std::string& line) {
   if (!pipe_) start();
   if (write(line)) return;
   say("warning: the resource tracker died; another is started, which does not know the names registered so far\n");
-  if (std::exchange(owner_, 0) == ::getpid()) reap(pid_);
+  if (std::exchange(owner_, 0) == ::getpid()) wait_for_child(pid_);
   pipe_.reset();
   start();
   if (!write(line)) throw std::runtime_error("the resource tracker dies as soon as it is started");
@@ -112,7 +113,7 @@ int ResourceTracker::stop() {
   const Descriptor handle(static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0)));
   int status = 0;
   if (!handle || !wait_for(handle.get(), POLLIN, Clock::now() + std::chrono::seconds(5))) return -1;
-  return reap(pid_, &status) && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  return wait_for_child(pid_, &status) == pid_ && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
 }  // namespace lab::start

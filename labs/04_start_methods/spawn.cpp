@@ -16,6 +16,7 @@
 #include <system_error>
 
 #include "common/os/say.hpp"
+#include "common/os/team.hpp"
 #include "resource_tracker.hpp"
 
 namespace lab::start {
@@ -121,7 +122,7 @@ pid_t spawn(const Order& order, std::span<const int> descriptors, Bond bond, con
     const auto* system = dynamic_cast<const std::system_error*>(&error);
     if (system && system->code() == std::errc::broken_pipe) return pid;  // it has ended already: its status says how
     ::kill(pid, SIGKILL);
-    reap(pid);
+    wait_for_child(pid);
     throw;
   }
   return pid;

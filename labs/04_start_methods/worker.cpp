@@ -132,14 +132,6 @@ Order receive_order(int socket) {
   return decode<Order>(*message);
 }
 
-bool reap(pid_t pid, int* status) {
-  pid_t ended = 0;
-  do {
-    ended = ::waitpid(pid, status, 0);
-  } while (ended < 0 && errno == EINTR);
-  return ended == pid;
-}
-
 int exit_code_of(int wait_status) {
   return WIFSIGNALED(wait_status) ? -WTERMSIG(wait_status) : WEXITSTATUS(wait_status);
 }

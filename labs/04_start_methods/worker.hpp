@@ -67,8 +67,6 @@ void send_order(int socket, const Order& order);
 /// within kPatience.
 [[gnu::hot]] Order receive_order(int socket);
 
-/// waitpid for one child, whatever signals come meanwhile: true when this call has reaped it.
-bool reap(pid_t pid, int* status = nullptr);
 /// waitpid's status as Process.exitcode has it: the status, or minus the signal.
 int exit_code_of(int wait_status);
 /// "signal 9 (Killed)" or "status 3" for such a code.

@@ -63,7 +63,7 @@ Served serve_pipes_and_sentinels(int pipes, int writers, int messages) {
     }
   }
   receivers.clear();  // a writer that is late gets EPIPE, and ends
-  for (const pid_t pid : pids) ::waitpid(pid, nullptr, 0);
+  for (const pid_t pid : pids) wait_for_child(pid);
   return served;
 }
 

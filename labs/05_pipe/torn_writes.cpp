@@ -42,7 +42,7 @@ TornWrites two_writers(std::size_t frame, int messages) {
     seen.torn = true;
   }
   receiver.close();
-  for (const pid_t writer : writers) ::waitpid(writer, nullptr, 0);
+  for (const pid_t writer : writers) wait_for_child(writer);
   return seen;
 }
 

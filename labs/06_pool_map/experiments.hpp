@@ -84,7 +84,7 @@ inline void pipe_round_trip(benchmark::State& state) {
     expect(state, read_full(our_in.get(), byte) == 1, "the other end is gone");
   }
   our_out.reset();
-  ::waitpid(pid, nullptr, 0);
+  wait_for_child(pid);
 }
 
 // A process for each task, as cheaply as can be: forked by a small parent, which starts many before it joins the first.
@@ -94,7 +94,7 @@ inline void process_a_task(benchmark::State& state) {
   const auto join_until = [&](std::size_t left) {
     for (; alive.size() > left; alive.pop_front()) {
       int status = 1;
-      ::waitpid(alive.front(), &status, 0);
+      wait_for_child(alive.front(), &status);
       expect(state, status == 0, "a process failed");
     }
   };

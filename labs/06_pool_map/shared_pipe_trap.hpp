@@ -29,7 +29,7 @@ class SharedPipePool {
     }
   }
   ~SharedPipePool() {
-    for (const pid_t pid : workers_) ::kill(pid, SIGKILL), ::waitpid(pid, nullptr, 0);
+    for (const pid_t pid : workers_) ::kill(pid, SIGKILL), wait_for_child(pid);
   }
   SharedPipePool(const SharedPipePool&) = delete;
   SharedPipePool& operator=(const SharedPipePool&) = delete;
