@@ -21,6 +21,7 @@ struct State {
   std::multimap<int, std::function<void()>> finalizers;  // of equal keys, the newest is the last
   std::atomic<void (*)()> end_children = nullptr;
   pid_t owner = 0;
+  State* parents = nullptr;  // left alone, but not lost to those who look for leaks
 };
 // Made by whoever needs it first, and never destroyed: it is used after the destructors of statics have begun. A forked
 // child finds its parent's, which is not its own. It is told by the pid and left untouched: a page written to is a page
@@ -55,7 +56,7 @@ void run_down_to(int priority) {
 void own_state() {
   static bool registered = false;  // in a forked child as well: exit() runs what its parent registered
   if (mine()) return;
-  existing = new State;  // whatever the parent had: its mutex may be held by a thread that is not here
+  existing = new State{.parents = existing};  // whatever the parent had: its mutex may be held by a thread that is not here
   existing->owner = ::getpid();
   if (!std::exchange(registered, true)) std::atexit(run_exit_order);
 }
