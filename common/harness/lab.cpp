@@ -154,6 +154,7 @@ Outcome measure_here(const Options& options, const std::vector<Variant>& variant
 
 int run_lab(const std::string& name, int argc, char** argv, const Lab& lab) {
   Options options = parse_options(argc, argv, name, lab);
+  if (options.answered) return 0;
   for (const auto& [show, function] : lab.shows) {
     if (show == options.show) return function(), 0;
   }

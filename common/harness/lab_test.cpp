@@ -140,6 +140,10 @@ TEST_F(RunLab, SaysThatItsResultIsLost) {
   EXPECT_EQ(run(kQuick), 2);
   EXPECT_TRUE(contains(err_, "stdout")) << err_;
   expect_whole_files();
+  for (const char* answer : {"--help", "--version", "--claims"}) {
+    EXPECT_EQ(run({answer}), 2) << answer;
+    EXPECT_TRUE(contains(err_, "stdout")) << err_;
+  }
 }
 
 TEST_F(RunLab, RefusesBadOptionsWithASentence) {
@@ -159,6 +163,7 @@ TEST_F(RunLab, RefusesBadOptionsWithASentence) {
              {{"--rounds", "x"}, "--rounds"},
              {{"--rounds"}, "--rounds"},
              {{"--seed", "x"}, "--seed"},
+             {{"--seed", "-3"}, "--seed: Value -3"},
              {{"--out", "/proc/x"}, "/proc/x"},
              {{"--out", "/sys/x"}, "/sys/x"},
              {{"--out", "/sys"}, "/sys"},
@@ -167,6 +172,7 @@ TEST_F(RunLab, RefusesBadOptionsWithASentence) {
              {{"--out"}, "--out"},
              {{"--no-such"}, "--no-such"},
              {{"positional"}, "positional"},
+             {{"--no-such", "5", "8"}, "--no-such 5 8"},
              {{"--mishap", "fire"}, "fire"},
              {{"--quick", "--full"}, "--full"},
              {{"--benchmark_filter=nothing_like_it"}, "nothing_like_it"},

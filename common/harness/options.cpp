@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>  // slow to compile: this file alone includes it
 #include <algorithm>
+#include <limits>
 #include <regex>
 #include <sstream>
 
@@ -85,15 +86,17 @@ Options parse_options(int argc, char** argv, const std::string& name, const Lab&
   auto* quick = app.add_flag_callback(
       "--quick", [&] { options.size = "quick"; }, "3 rounds, no verdicts on times: does it run?");
   app.add_flag_callback(
-         "--full", [&] { options.size = "full"; }, "the books' sizes, 31 rounds over several fresh processes")
+         "--full", [&] { options.size = "full"; },
+         "31 rounds over several fresh processes; more sizes where the lab has them")
       ->excludes(quick);
   app.add_option("--workers", options.workers, "numbers of workers, such as 1,2,4");
   app.add_option("--rounds", options.rounds,
                  fmt::format("rounds to measure; fewer than {} carry no verdict", kLeastRounds))
       ->check(CLI::Range(1, 1000));
-  app.add_option("--seed", options.seed, "of the order of variants within the rounds; default: the time");
+  app.add_option("--seed", options.seed, "of the order of variants within the rounds; default: the time")
+      ->check(CLI::Range(0u, std::numeric_limits<unsigned>::max()));
   app.add_option("--out", options.out, "folder for the record, or a file ending in .json; default results/<machine>");
-  app.add_flag("--trace,!--no-trace", options.trace, "record the timeline, where the lab has one");
+  if (lab.trace) app.add_flag("--trace,!--no-trace", options.trace, "record the timeline");
   app.add_flag("--claims", options.list_claims, "list the claims and their bands, measure nothing");
   auto* predict = app.add_flag("--predict,!--no-predict", options.predict,
                                "ask for your prediction first; by default on a terminal");
@@ -112,7 +115,11 @@ Options parse_options(int argc, char** argv, const std::string& name, const Lab&
   try {
     app.parse(words);
   } catch (const CLI::Success& success) {  // --help, --version
-    std::exit(app.exit(success));
+    app.exit(success);
+    options.answered = true;
+    return options;
+  } catch (const CLI::ExtrasError&) {  // its own sentence lists them backwards
+    throw BadOption(fmt::format("no such option or argument: {}", fmt::join(app.remaining(), " ")));
   } catch (const CLI::ParseError& error) {
     throw BadOption(error.what());
   }

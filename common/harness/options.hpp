@@ -19,13 +19,13 @@ struct Options {
   std::string workers, out, filter, format = "console", benchmark_out, benchmark_out_format = "json", show;
   int rounds = 0;  // 0: what the size says
   unsigned seed = 0;
+  bool answered = false;  // --help or --version: there is nothing left to do
   bool trace = true, list_claims = false, list_variants = false, has_predict = false, predict = false;
   std::string part;            // internal: "fd,rounds,name" of one of --full's fresh processes
   std::vector<char*> library;  // flags handed to Google Benchmark
 };
 
-/// Takes the lab's options and Google Benchmark's flags from argv; --help and --version end the program. Throws
-/// BadOption.
+/// Takes the lab's options and Google Benchmark's flags from argv; answers --help and --version. Throws BadOption.
 Options parse_options(int argc, char** argv, const std::string& name, const Lab& lab);
 
 /// The variants whose name matches --benchmark_filter (extended regular expression, a leading '-' inverts). Throws
