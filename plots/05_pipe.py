@@ -26,6 +26,18 @@ def curves(result, functions):
     return {f: by_size for f, by_size in runs.items() if by_size}
 
 
+def stretches(by_size, sizes):
+    """by_size in parts: no line shall join two sizes between which the carrier was not run at one that others were."""
+    part = {}
+    for n in (n for n in sizes if n <= max(by_size)):
+        if n in by_size:
+            part[n] = by_size[n]
+        elif part:
+            yield part
+            part = {}
+    yield part
+
+
 def size(result, form):
     """Time of a message there and back, against its size."""
     runs = curves(result, CURVES_OF)
@@ -40,7 +52,7 @@ def size(result, form):
     # What was run at one size alone is in the next figure; the spinning ring shows how far below it lies.
     runs = {f: r for f, r in runs.items() if len(r) > 1 or f == "spinning_ring"}
     sheet = Sheet(result, form, cannot_tell(growth, said) or said, height=3.6, right=1.35, left=0.7,
-                  key=CURVES + "the same bytes by write and read, or by memcpy")
+                  below=0.52, key=CURVES + "memcpy · squares: write and read")
     ax = sheet.axes[0]
     drawn = (*runs.values(), *floors.values())
     everything = [s for by_size in drawn for s in by_size.values()]
@@ -49,16 +61,19 @@ def size(result, form):
     if sizes[-1] > 30 * sizes[0]:
         ax.set_xscale("log", base=2)
     ax.set_xlim(sizes[0] / 1.5, sizes[-1] * 1.5)
-    ax.set_xticks(sizes, [size_name(n) for n in sizes])
+    ax.set_xticks(sizes, [size_name(n).replace(" ", "\n") for n in sizes])
     ax.set_xticks([], minor=True)
     for function, floor in floors.items():
         told = [n for n in floor if floor[n].valid]
-        name = "memcpy" if function == "memcpy_there_and_back" and told else None
-        reference(ax, told, [floor[n].median for n in told], name, to=(3, -8))
+        memcpy = function == "memcpy_there_and_back"  # the other one is where the pipe's curve is: squares around that
+        mark = {"marker": "." if memcpy else "s", "ms": 4 if memcpy else 8, "mfc": GREY if memcpy else "none", "mew": 0.8}
+        reference(ax, told, [floor[n].median for n in told], "memcpy" if memcpy and told else None, to=(3, -8),
+                  look=mark if memcpy else {**mark, "ls": "", "zorder": 6})
         for n, series in floor.items():
             sheet.add("there and back", function, n, series)
     for function, by_size in runs.items():
-        sheet.curve(ax, "there and back", function, by_size, LOOKS[function])
+        for part in stretches(by_size, sizes):
+            sheet.curve(ax, "there and back", function, part, LOOKS[function])
     height = lambda s: s.median or sorted(s.invalid)[len(s.invalid) // 2] if s.valid or s.invalid else ax.get_ylim()[0]
     labels(ax, [(max(r), height(r[max(r)]), CURVES_OF[f], LOOKS[f]) for f, r in runs.items()], sheet.form.text)
     ax.set_xlabel("size of the message")
@@ -115,7 +130,7 @@ def streaming(result, form):
     value_axis(ax.yaxis, [v for s in runs.values() for v in s.valid], [v for s in runs.values() for v in s.invalid])
     ax.set_xlim(-0.5, len(runs) - 0.5)
     for at, (function, series) in enumerate(runs.items()):
-        sheet.curve(ax, "streaming", function, {at: series}, LOOKS[function])
+        sheet.curve(ax, "streaming", function, {at: series}, LOOKS[function], marker_size=7)
         if series.valid:
             ax.annotate(f"{series.median:,.0f}", (at, series.median), (9, 0), textcoords="offset points", va="center",
                         weight="bold")

@@ -19,7 +19,7 @@ def rounds(ax, x, series, look, across=False, spread=0.012):
             fraction[1 if across else 0] += jitter
             at.append(fraction)
         if at:
-            ax.scatter(*zip(*at), transform=ax.transAxes, clip_on=False, zorder=5 - wanted * 2, **style)
+            ax.scatter(*zip(*at), transform=ax.transAxes, clip_on=False, zorder=3, **style)  # below the medians
 
 
 def value_axis(axis, values, doubtful=(), zero=True):
@@ -30,7 +30,8 @@ def value_axis(axis, values, doubtful=(), zero=True):
     if low > 0 and high / low > 30:
         (axis.axes.set_yscale if axis.axis_name == "y" else axis.axes.set_xscale)("log")
         limits(low / 1.3, high * 1.3)
-        axis.set_major_locator(LogLocator(10, (1,) if high / low > 1000 else (1, 2, 5)))
+        few, between = (1000, (1, 2, 5)) if axis.axis_name == "y" else (100, (1, 3))  # names beside each other are wider
+        axis.set_major_locator(LogLocator(10, (1,) if high / low > few else between))
     else:
         margin = (high - low) * 0.08 or high * 0.05 or 1
         limits(0 if zero else low - margin, high + margin)
@@ -71,9 +72,9 @@ def worker_axis(ax, counts, limits=(), top=True):
                         textcoords="offset points", ha="left" if side > 0 else "right", va=across)
 
 
-def reference(ax, xs, ys, words=None, at=-1, **offset):
-    """What the machine or a law would allow: dashed grey, named on the line."""
-    ax.plot(xs, ys, color=GREY, ls=(0, (4, 3)), lw=0.8, zorder=1)
+def reference(ax, xs, ys, words=None, at=-1, look=None, **offset):
+    """What the machine or a law would allow: dashed grey, named on the line; look: how it is drawn otherwise."""
+    ax.plot(xs, ys, **{"color": GREY, "ls": (0, (4, 3)), "lw": 0.8, "zorder": 1, **(look or {})})
     if words:
         ax.annotate(words, (xs[at], ys[at]), offset.pop("to", (3, 3)), textcoords="offset points", color=GREY, **offset)
 

@@ -4,9 +4,11 @@ ENOUGH = 6  # valid rounds; with fewer there is no verdict
 
 
 def times(ratio):
-    """1.97x; fewer digits for larger ratios."""
+    """1.97x; fewer digits for larger ratios, two for small ones."""
     if ratio is None:
         return "?"
+    if ratio < 0.1:
+        return f"{ratio:.2g}x"
     return f"{ratio:.2f}x" if ratio < 10 else f"{ratio:,.0f}x"
 
 

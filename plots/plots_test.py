@@ -1,6 +1,7 @@
 """Tests of the figures, on made-up records: python3 plots_test.py"""
 import contextlib
 import csv
+import importlib
 import io
 import json
 import re
@@ -16,6 +17,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, str(HERE))
 
 import draw  # noqa: E402
+import findings  # noqa: E402
 import results  # noqa: E402
 import synthetic  # noqa: E402
 from series import Point, Series  # noqa: E402
@@ -105,6 +107,10 @@ class Drawing(unittest.TestCase):
             self.assertEqual(self.draw("01")[0], 0)
             self.assertRegex(self.title("01_cores_workers"), f"^{words}$")
 
+    def test_no_line_over_sizes_that_were_not_run(self):
+        stretches = importlib.import_module("05_pipe").stretches
+        self.assertEqual([list(part) for part in stretches({1: "a", 4: "b", 64: "c"}, [1, 4, 16, 64, 256])], [[1, 4], [64]])
+
     def test_quick_is_marked(self):
         pictures = []
         for size in ("normal", "quick"):
@@ -193,6 +199,9 @@ class Statistics(unittest.TestCase):
         b = Series([Point(0, 2.0, True), Point(1, 2.0, False, "heat"), Point(2, 1.0, True)])
         self.assertEqual(a.over(b), [(0, 2.0, True, ""), (1, 3.0, False, "heat")])
         self.assertEqual((a.over(b).median, Series().median, Series().percentile(10)), (2.0, None, None))
+
+    def test_small_and_large_ratios_keep_their_digits(self):
+        self.assertEqual([findings.times(r) for r in (0.0038, 0.97, 12.3, None)], ["0.0038x", "0.97x", "12x", "?"])
 
     def test_limits_come_from_the_drawing_else_the_topology(self):
         made = synthetic.cores("shared")

@@ -120,14 +120,14 @@ class Sheet:
         """The rounds of one variant, for the CSV."""
         self.rows += [(panel, name, x, p.round, p.value, int(p.valid), p.reason) for p in series]
 
-    def curve(self, ax, panel, name, serieses, look):
+    def curve(self, ax, panel, name, serieses, look, marker_size=4):
         """serieses {x: Series}: median line, percentile band, dots, crosses. Set the axes first."""
         told = [x for x in serieses if serieses[x].valid]
         columns = [[serieses[x].percentile(q) for x in told] for q in (10, 50, 90)]
         ax.fill_between(told, columns[0], columns[2], color=look.colour, alpha=0.2, lw=0, zorder=2)
         ax.vlines(told, columns[0], columns[2], color=look.colour, alpha=0.3, lw=3, zorder=2)
-        ax.plot(told, columns[1], color=look.colour, ls=look.line, marker=look.marker, ms=4, mec="white",
-                mew=0.5, zorder=4)
+        ax.plot(told, columns[1], color=look.colour, ls=look.line, marker=look.marker, ms=marker_size,
+                mec="white", mew=0.5, zorder=4)
         for x, series in serieses.items():
             rounds(ax, x, series, look)
             self.add(panel, name, x, series)
