@@ -133,8 +133,8 @@ lab::Seen one_waiter_serves_all() {
                               kPipes * kMessages, served.ends, served.sentinels, served.waits)};
 }
 
-// Time of the largest message over what its bytes should take, were each as dear as one of 1 MiB but for the memory: two
-// copies each way, by memcpy's time at that size.
+// Time of the largest message over 16 times that of 1 MiB (the wake-up counted once), plus what memcpy takes longer for
+// 16 MiB than for 16 times 1 MiB: twice, since a pipe copies into the kernel and out of it.
 lab::Point follows_bandwidth() {
   const auto at = [](const char* what, int n) { return fmt::format("{}/bytes:{}", what, n); };
   return lab::compute({at("pipe", kLargest), at("pipe", 1), at("pipe", kMiB), at("memcpy_there_and_back", kLargest),
@@ -160,9 +160,9 @@ int main(int argc, char** argv) {
                    "cost, and what of it is the carrier's doing?",
        .predict = "microseconds for 1 byte there and back through a pipe; how much sooner through shared memory?",
        .claims = {{.id = "pipe.size",
-                   .text = "A message costs the same up to a page; a byte of 16 MiB costs what one of 1 MiB does, and "
-                           "what memcpy "
-                           "pays more there",
+                   .text =
+                       "A page takes as long as a byte, and 16 MiB take 16 times as long as 1 MiB, once memcpy's extra "
+                       "time for so much memory is allowed for",
                    .measure = model({ratio("pipe/bytes:4096", "pipe/bytes:1").within(0.75, 1.25).labelled("a page"),
                                      follows_bandwidth()}),
                    .because = "waking the other side outweighs the copying of a page, and not that of many",
