@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "common/machine/environment.hpp"
+#include "common/os/say.hpp"
 
 namespace lab {
 namespace {
@@ -96,7 +97,8 @@ Options parse_options(int argc, char** argv, const std::string& name, const Lab&
   app.add_option("--seed", options.seed, "of the order of variants within the rounds; default: the time")
       ->check(CLI::Range(0u, std::numeric_limits<unsigned>::max()));
   app.add_option("--out", options.out, "folder for the record, or a file ending in .json; default results/<machine>");
-  if (lab.trace) app.add_flag("--trace,!--no-trace", options.trace, "record the timeline");
+  auto* trace = app.add_flag("--trace,!--no-trace", options.trace, "record the timeline");
+  if (!lab.trace) trace->group("");  // not listed, yet taken: options for all labs in turn
   app.add_flag("--claims", options.list_claims, "list the claims and their bands, measure nothing");
   auto* predict = app.add_flag("--predict,!--no-predict", options.predict,
                                "ask for your prediction first; by default on a terminal");
@@ -123,6 +125,8 @@ Options parse_options(int argc, char** argv, const std::string& name, const Lab&
   } catch (const CLI::ParseError& error) {
     throw BadOption(error.what());
   }
+  if (!lab.trace && trace->count() && options.trace && options.part.empty())
+    say("{}: this lab has no timeline; --trace changes nothing\n", name);
   options.has_predict = predict->count() > 0;
   if (app.count("--workers")) set_worker_counts(parse_workers(options.workers));
   if (!app.count("--seed")) options.seed = static_cast<unsigned>(now_ns());
