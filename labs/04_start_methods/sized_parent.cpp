@@ -87,10 +87,19 @@ SizedParent::~SizedParent() {
 }
 
 double SizedParent::seconds(const std::string& job, std::int64_t times) {
-  send_message(socket_.get(), encode(std::tuple(job, times)));
   std::optional<std::string> answer;
-  if (wait_for(socket_.get(), POLLIN, Clock::now() + std::chrono::seconds(60))) answer = receive_message(socket_.get());
-  if (!answer) throw std::runtime_error(process_.name() + " gave no answer within 60 s, or has ended");
+  try {
+    send_message(socket_.get(), encode(std::tuple(job, times)));
+    if (!wait_for(socket_.get(), POLLIN, Clock::now() + std::chrono::seconds(60)))
+      throw std::runtime_error(process_.name() + " gave no answer within 60 s");
+    answer = receive_message(socket_.get());
+  } catch (const std::system_error&) {  // nobody has the other end any more, as with end-of-file
+  }
+  if (!answer) {
+    process_.join(std::chrono::seconds(5));
+    const auto code = process_.exit_code();
+    throw std::runtime_error(process_.name() + (code ? " has ended with " + describe_exit(*code) : " does not answer"));
+  }
   auto [taken, error] = decode<std::tuple<double, std::string>>(*answer);
   if (!error.empty()) throw std::runtime_error(process_.name() + ": " + job + ": " + error);
   return taken;
