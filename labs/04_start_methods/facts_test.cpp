@@ -71,6 +71,25 @@ TEST(SizedParent, DoesEveryJobAndSaysWhatFails) {
   EXPECT_GT(parent.seconds("fork", 1), 0);
 }
 
+// The words of the error, or none.
+std::string failure_of(SizedParent& parent, const std::string& job) {
+  try {
+    parent.seconds(job, 1);
+  } catch (const std::exception& error) {
+    return error.what();
+  }
+  return "none";
+}
+
+TEST(SizedParent, SaysHowItEndedWhenItIsKilled) {
+  std::signal(SIGPIPE, SIG_IGN);  // as lab::run does
+  SizedParent parent(1, Pages::small);
+  const auto children = active_children();
+  ASSERT_EQ(children.size(), 1u);
+  ASSERT_EQ(::kill(children[0].pid(), SIGKILL), 0);
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(failure_of(parent, "fork"), "Parent-1 has ended with signal 9 (Killed)");
+}
+
 TEST(Tree, ShowsEveryMethodsParent) {
   const std::string tree = family_tree();
   EXPECT_EQ(std::count(tree.begin(), tree.end(), '\n'), 9) << tree;
