@@ -78,6 +78,7 @@ Inherited inherited_by(Method method) {
 
 std::string inheritance_table() {
   std::map<Method, Inherited> seen;
+  const bool one_cpu = bound_to().size() == 1;  // then all are bound to it, whoever inherits what
   std::string text = fmt::format("{:<46}", "changed by the parent just before");
   for (const Method method : kMethods) {
     seen[method] = inherited_by(method);
@@ -89,7 +90,9 @@ std::string inheritance_table() {
       {"a signal blocked", &Inherited::signal_mask}, {"bound to one CPU", &Inherited::affinity}};
   for (const auto& [name, member] : rows) {
     text += fmt::format("\n{:<46}", name);
-    for (const Method method : kMethods) text += fmt::format("{:>12}", seen[method].*member ? "inherited" : "no");
+    const bool unknown = one_cpu && member == &Inherited::affinity;
+    for (const Method method : kMethods)
+      text += fmt::format("{:>12}", unknown ? "can't tell" : seen[method].*member ? "inherited" : "no");
   }
   return text + "\n";
 }

@@ -22,7 +22,7 @@ struct Inherited {
 /// Changes all of that, starts a worker, undoes it. A fork server runs before the change.
 Inherited inherited_by(Method method);
 
-/// inherited_by() of every method, as text.
+/// inherited_by() of every method, as text. Where there is only one CPU, it cannot tell of the binding and says so.
 std::string inheritance_table();
 
 }  // namespace lab::start

@@ -4,6 +4,10 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <array>
+#include <string>
+#include <vector>
+
 #include "common/machine/placement.hpp"
 #include "test_main.hpp"
 
@@ -27,6 +31,17 @@ TEST(Inheritance, AServersWorkerHasWhatTheServerHadBefore) {
   const Inherited seen = inherited_by(Method::forkserver);
   EXPECT_FALSE(seen.memory || seen.descriptor || seen.environment || seen.held_lock || seen.signal_mask ||
                seen.affinity);
+}
+
+TEST(Inheritance, WithOneCpuTheTableCannotTellOfTheBinding) {
+  const std::vector<int> cpus = bound_to();
+  bind_to(std::array{cpus.front()});
+  const std::string table = inheritance_table();
+  bind_to(cpus);
+  EXPECT_EQ(table.substr(table.find("bound to one CPU") + 16),
+            "                              "
+            "  can't tell  can't tell  can't tell  can't tell\n");
+  EXPECT_EQ(inheritance_table().find("can't tell") == std::string::npos, cpus.size() > 1);
 }
 
 TEST(Inheritance, NothingOfTheChangeStays) {
