@@ -170,5 +170,8 @@ int main(int argc, char** argv) {
                   {at("forkserver", largest), "bare_fork_and_round_trips"},
                   {at("thread", 0), "bare_thread"}},
        .tables = {{"what a worker inherits", inheritance_table}, {"memory of a worker", child_memory_table}},
-       .shows = {{"tree", [] { fmt::print("{}", family_tree()); }}}});
+       .shows = {{"tree", [] {
+                    fmt::print("A line a process, indented below the one that is its parent for the kernel:\n{}",
+                               family_tree());
+                  }}}});
 }
