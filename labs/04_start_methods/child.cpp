@@ -34,8 +34,9 @@ std::vector<Descriptor> copies_of(const std::vector<int>& descriptors) {
   return copies;
 }
 
-// Its sentinel is a pidfd. CPython's is a pipe whose write end only the child should have; but a child forked later has
-// it too, and as long as that one lives the pipe does not say that the first has ended.
+// Its sentinel is a pidfd. CPython's is a pipe whose write end only the child should have; but what the child forks has
+// it too, and so has what another thread forks before the parent has closed its own copy. As long as one of these lives
+// the pipe does not say that the child has ended.
 class OwnChild : public Child {
  public:
   using Child::Child;
