@@ -1,5 +1,4 @@
-// A small process with one thread that forks workers for a large one with many: fork's cheapness without fork's
-// inheritance.
+// A small process with one thread that forks workers for a large one with many.
 //
 // Each request is one packet on a Unix socket: a byte and up to 253 descriptors (SCM_RIGHTS). The first of them is a
 // socket of the worker's own: on it the server answers with the pid and, when the worker has ended, its status; from

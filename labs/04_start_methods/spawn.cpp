@@ -85,6 +85,8 @@ void become_worker(int argc, char** argv) {
   work_off(order, descriptors);
 }
 
+// Of the parent a worker has what exec keeps: environment, affinity, this thread's signal mask unless another is given,
+// and the listed descriptors. No memory, no locks, no threads; and so its parent's size costs nothing.
 pid_t spawn(const Order& order, std::span<const int> descriptors, Bond bond, const sigset_t* mask) {
   find_entry(order.entry);
   const bool tracked = order.entry != ResourceTracker::kEntry;

@@ -1,5 +1,4 @@
 // A worker as a fresh program: posix_spawn of our own executable, which is told over a socket which entry to run.
-// Nothing is inherited but what is listed: no memory, no locks, no threads, and none of the parent's size is paid for.
 #pragma once
 
 #include <sys/types.h>
@@ -21,8 +20,8 @@ enum class Bond { dies_with_parent, outlives_parent };
 void become_worker(int argc, char** argv);
 
 /// Spawns /proc/self/exe (the very file that runs, even if it has been replaced) as a worker that runs `order` with
-/// these descriptors, which keep their numbers. Environment, affinity and this thread's signal mask go along, unless
-/// `mask` is given. Returns its pid. Throws UnknownEntry before anything is started, std::system_error.
+/// these descriptors, which keep their numbers, and with the signal mask `mask`, if given. Returns its pid. Throws
+/// UnknownEntry before anything is started, std::system_error.
 pid_t spawn(const Order& order, std::span<const int> descriptors, Bond bond = Bond::dies_with_parent,
             const sigset_t* mask = nullptr);
 
