@@ -1,5 +1,6 @@
 """04_start_methods: cost against the parent's memory; memory of a worker; what a worker inherits."""
 import re
+import statistics
 
 from axes import GREY, labels, reference, value_axis
 from findings import cannot_tell, times, unit
@@ -8,7 +9,9 @@ from style import BLACK, BLUE, CURVES, GREEN, ORANGE, SKY, VERMILLION, Look, She
 
 METHODS = {"fork": Look(VERMILLION, "v"), "fork_huge_pages": Look(ORANGE, "^", (0, (4, 1.5, 1, 1.5))),
            "spawn": Look(BLUE, "o"), "forkserver": Look(GREEN, "s", (0, (6, 1.5))), "thread": Look(BLACK, "D", (0, (2, 1.5)))}
-FLOORS = {"bare_spawn": "posix_spawn", "bare_fork": "fork, _exit, wait", "bare_vfork": "vfork", "bare_thread": "thread"}
+FLOORS = {"bare_spawn": "floor: posix_spawn", "bare_fork": "floor: fork, _exit, wait", "bare_vfork": "floor: vfork",
+          "bare_thread": "floor: thread"}
+FLOOR = Look(GREY, "", (0, (4, 3)))
 EMPTY = 16  # MiB: where a parent of 0 stands on the logarithmic axis
 
 
@@ -34,7 +37,7 @@ def cost(result, form):
             said += f"; at {meets.median:,.0f} MiB it costs what spawn does"
     every = [s for sizes in runs.values() for s in sizes.values()]
     factor, name = unit([v for s in every for v in s.valid][:1] or [1e3])
-    sheet = Sheet(result, form, cannot_tell(growth, said) or said, height=3.6, left=0.6, right=1.35,
+    sheet = Sheet(result, form, cannot_tell(growth, said) or said, height=3.6, left=0.6, right=1.75,
                   key=CURVES + "the bare system calls (floors), from an empty parent")
     ax = sheet.axes[0]
     floors = {words: result.series(f).scaled(factor) for f, words in FLOORS.items()}
@@ -45,22 +48,24 @@ def cost(result, form):
     sizes = sorted({mib for by in runs.values() for mib in by})
     ax.set_xticks([mib or EMPTY for mib in sizes], [str(mib) for mib in sizes])
     ax.minorticks_off()
+    ends = []
     for words, series in floors.items():
         if series.median:
-            reference(ax, [EMPTY / 1.2, largest * 1.2], [series.median] * 2, words, at=0, to=(
-                120 if words in ("vfork", "posix_spawn") else 45, 3 if words != "vfork" else -9))
-    ends = []
+            reference(ax, [EMPTY / 1.2, largest * 1.2], [series.median] * 2)
+            ends.append((largest, series.median, words, FLOOR))
     for method, by_size in runs.items():
         points = {mib or EMPTY: s.scaled(factor) for mib, s in by_size.items()}
         words = method.replace("_", " ")
         sheet.curve(ax, "start to join", words, points, METHODS[method])
         last = max(points)
-        if points[last].median:
-            ends.append((last, points[last].median, words, METHODS[method]))
+        values = points[last].valid or points[last].invalid  # a method is named also where no round counts
+        if values:
+            low, high = ax.get_ylim()
+            ends.append((last, min(max(statistics.median(values), low), high), words, METHODS[method]))
     ax.set_xlabel("memory the parent has touched, MiB")
     sheet.head(ax, "Start to join of a worker that does nothing", f"{name}, lower is better")
-    display = [(x, y, words, look) for x, y, words, look in ends]
-    labels(ax, display, sheet.form.text)
+    edge = {largest: largest * 1.2}  # where the floors end: all labels in one column, moved apart where they would touch
+    labels(ax, [(edge.get(x, x), *rest) for x, *rest in ends], 0.9 * sheet.form.text)
     return sheet
 
 
@@ -105,10 +110,12 @@ def inheritance(result, form):
     if len(cells) < 2 or any(len(row) != len(cells[0]) for row in cells):
         raise Missing("the record has no table of what a worker inherits")
     head, rows = [clean(c) for c in cells[0]], [[clean(c) for c in row] for row in cells[1:]]
-    count = {method: sum(row[at] == "inherited" for row in rows) for at, method in enumerate(head) if at}
-    title = "Of {} changes a worker finds: {}".format(len(rows), ", ".join(f"{m} {n}" for m, n in count.items()))
+    told = [row for row in rows if "can't tell" not in row]
+    count = {method: sum(row[at] == "inherited" for row in told) for at, method in enumerate(head) if at}
+    title = "Of {} changes a worker finds: {}".format(len(told), ", ".join(f"{m} {n}" for m, n in count.items()))
     sheet = Sheet(result, form, title, height=2.4, left=0.15, right=0.15, below=0.05,
-                  key="looked up by the worker itself · filled: it has what its parent changed just before · hollow: it has not",
+                  key="looked up by the worker itself · filled: it has what its parent changed just before · hollow: it has not"
+                  + " · ?: can't be told with one CPU" * (told != rows),
                   columns=("changed", "method", "inherited"))
     ax = sheet.axes[0]
     ax.axis("off")
@@ -120,9 +127,12 @@ def inheritance(result, form):
         ax.text(0, y, name, va="center")
         ax.axhline(y - 0.5, color=GREY, lw=0.3)
         for at, cell in enumerate(found):
-            has = cell == "inherited"
-            ax.plot(5.2 + 1.35 * at, y, "o", ms=6, mfc=BLUE if has else "white", mec=BLUE)
-            sheet.rows.append((name, head[at + 1], int(has)))
+            has = None if cell == "can't tell" else cell == "inherited"
+            if has is None:
+                ax.text(5.2 + 1.35 * at, y, "?", ha="center", va="center", color=GREY)
+            else:
+                ax.plot(5.2 + 1.35 * at, y, "o", ms=6, mfc=BLUE if has else "white", mec=BLUE)
+            sheet.rows.append((name, head[at + 1], None if has is None else int(has)))
     return sheet
 
 

@@ -111,6 +111,21 @@ class Drawing(unittest.TestCase):
         stretches = importlib.import_module("05_pipe").stretches
         self.assertEqual([list(part) for part in stretches({1: "a", 4: "b", 64: "c"}, [1, 4, 16, 64, 256])], [[1, 4], [64]])
 
+    def test_methods_are_named_where_no_round_counts(self):
+        synthetic.store(self.root / "m", synthetic.starts(bad=lambda at: True))
+        self.assertEqual(self.draw("04")[0], 0)
+        for name in ("fork", "fork huge pages", "spawn", "forkserver", "thread"):
+            self.assertIn(f"<!-- {name} -->", self.drawn()["04_start_methods_cost.svg"].decode())
+
+    def test_what_cannot_be_told_of_inheritance_is_not_counted(self):
+        made = synthetic.starts()
+        made["lab"]["tables"]["what a worker inherits"] += "bound to one CPU" + "  can't tell" * 4 + "\n"
+        synthetic.store(self.root / "m", made)
+        self.assertEqual(self.draw("04")[0], 0)
+        self.assertEqual(self.title("04_start_methods_inheritance"),
+                         "Of 2 changes a worker finds: fork 2, spawn 1, forkserver 0, thread 2")
+        self.assertIn("bound to one CPU,thread,\n", self.drawn()["04_start_methods_inheritance.csv"].decode())
+
     def test_quick_is_marked(self):
         pictures = []
         for size in ("normal", "quick"):
