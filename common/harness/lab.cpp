@@ -159,6 +159,8 @@ int run_lab(const std::string& name, int argc, char** argv, const Lab& lab) {
     if (show == options.show) return function(), 0;
   }
   const std::vector<Variant> every = list_variants();
+  if (!options.workers.empty() && !worker_counts_matter())
+    throw BadOption("--workers: no variant of this lab takes a number of workers; leave it out");
   check_names(lab, every, !options.workers.empty());
   if (options.list_claims) return list_claims(lab), 0;
   if (!machine().real) {

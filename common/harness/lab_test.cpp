@@ -158,6 +158,8 @@ TEST_F(RunLab, RefusesBadOptionsWithASentence) {
              {{"--workers", "100000"}, "100000"},
              {{"--workers", ""}, "--workers"},
              {{"--workers"}, "--workers"},
+             {{"--workers", "1,2"}, "takes a number of workers"},
+             {{"--workers", "2", "--claims"}, "takes a number of workers"},
              {{"--rounds", "0"}, "--rounds"},
              {{"--rounds", "-3"}, "--rounds"},
              {{"--rounds", "x"}, "--rounds"},
@@ -191,6 +193,11 @@ TEST_F(RunLab, RefusesBadOptionsWithASentence) {
     EXPECT_EQ(out_, "");
     EXPECT_TRUE(room_.names().empty()) << named;
   }
+}
+
+TEST_F(RunLab, TakesTheWorkersAVariantIsToldOf) {
+  EXPECT_EQ(run({"--counts", "chosen", "--workers", "3,1", "--benchmark_list_tests"}), 0) << err_;
+  EXPECT_EQ(out_, "plain\ntenth_more\npair/workers:1\npair/workers:3\n");
 }
 
 TEST_F(RunLab, RefusesToReplaceWhatIsNoFile) {

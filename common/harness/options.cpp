@@ -90,7 +90,7 @@ Options parse_options(int argc, char** argv, const std::string& name, const Lab&
          "--full", [&] { options.size = "full"; },
          "31 rounds over several fresh processes; more sizes where the lab has them")
       ->excludes(quick);
-  app.add_option("--workers", options.workers, "numbers of workers, such as 1,2,4");
+  app.add_option("--workers", options.workers, "numbers of workers, such as 1,2,4, where the lab compares them");
   app.add_option("--rounds", options.rounds,
                  fmt::format("rounds to measure; fewer than {} carry no verdict", kLeastRounds))
       ->check(CLI::Range(1, 1000));

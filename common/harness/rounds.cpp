@@ -22,9 +22,13 @@ std::vector<Declared>& declared() {
   return list;
 }
 
-std::vector<std::int64_t>& chosen_counts() {
-  static std::vector<std::int64_t> counts;
-  return counts;
+struct Chosen {
+  std::vector<std::int64_t> counts;
+  bool asked_for = false;
+};
+Chosen& chosen() {
+  static Chosen choice;
+  return choice;
 }
 
 // The library's listing of its variants, as text.
@@ -52,15 +56,18 @@ void declare(Family* family, Kind kind, void (*add_arguments)(Family*)) {
 void busy(Family* family) { declare(family, Kind::busy, nullptr); }
 void blocking(Family* family) { declare(family, Kind::blocking, nullptr); }
 
-std::vector<std::int64_t> worker_counts() {
-  if (!chosen_counts().empty()) return chosen_counts();
+std::vector<std::int64_t> worker_counts(std::vector<std::int64_t> otherwise) {
+  chosen().asked_for = true;
+  if (!chosen().counts.empty()) return chosen().counts;
+  if (!otherwise.empty()) return otherwise;
   const std::int64_t cores = machine().allowed_cores();
   std::set<std::int64_t> counts{1, 2, 4, 8, 16, cores, machine().allowed_threads(), machine().workers()};
   for (std::int64_t n = 1; n <= std::min<std::int64_t>(cores, 8); ++n) counts.insert(n);
   for (std::int64_t n = 16; n < cores; n *= 2) counts.insert(n);
   return {counts.begin(), counts.end()};
 }
-void set_worker_counts(std::vector<std::int64_t> counts) { chosen_counts() = std::move(counts); }
+void set_worker_counts(std::vector<std::int64_t> counts) { chosen() = {std::move(counts)}; }
+bool worker_counts_matter() { return chosen().asked_for; }
 
 void each_worker_count(Family* family) {
   family->ArgName("workers");

@@ -29,10 +29,12 @@ void blocking(Family* family) {
 void busy(Family* family);
 void blocking(Family* family);
 
-/// The worker counts this lab is run with: those of --workers, or 1, 2, 4, 8, 16, the physical cores and every count up
-/// to them (beyond 8 cores: the powers of two).
-std::vector<std::int64_t> worker_counts();
+/// The worker counts this lab is run with: those of --workers, or `otherwise`; without any of these 1, 2, 4, 8, 16, the
+/// physical cores and every count up to them (beyond 8 cores: the powers of two).
+std::vector<std::int64_t> worker_counts(std::vector<std::int64_t> otherwise = {});
 void set_worker_counts(std::vector<std::int64_t> counts);
+/// Whether anybody has asked for the worker counts since they were set: if not, --workers would be without effect.
+bool worker_counts_matter();
 /// Argument "workers" with worker_counts().
 void each_worker_count(Family* family);
 

@@ -9,7 +9,7 @@
 
 namespace {
 
-std::string mishap = "none";
+std::string mishap = "none", counts = "fixed";
 constexpr std::uint64_t kCounts = 100'000;
 
 void plain(benchmark::State& state) {
@@ -45,7 +45,10 @@ void pair(benchmark::State& state) {
   const auto each = static_cast<std::uint64_t>(state.max_iterations);
   lab::expect(state, reports[0].answer == each && reports[1].answer == each, "a worker did not do all of its work");
 }
-BENCHMARK(pair)->Apply(lab::blocking);
+void counts_if_wanted(lab::Family* family) {
+  if (counts == "chosen") lab::each_worker_count(family);
+}
+BENCHMARK(pair)->Apply(lab::blocking<counts_if_wanted>);
 
 }  // namespace
 
@@ -71,6 +74,6 @@ int main(int argc, char** argv) {
        .floors = {{"pair", "plain"}},
        .tables = {{"greeting", [] { return std::string("hello"); }}},
        .trace = [](lab::Trace& trace) { trace.span("holds", 0, 1'000, 2'000); },
-       .options = {
-           {"--mishap", "what goes wrong", &mishap, {"none", "wrong", "lost", "kill", "throw", "hang", "wait"}}}});
+       .options = {{"--mishap", "what goes wrong", &mishap, {"none", "wrong", "lost", "kill", "throw", "hang", "wait"}},
+                   {"--counts", "whether a variant takes numbers of workers", &counts, {"fixed", "chosen"}}}});
 }

@@ -4,11 +4,12 @@
 //            does the first result come, and what happens to a task whose worker is killed?
 // Predict    Twelve tasks that wait 5 ms each, on four workers: how long by map, how long by apply in a loop?
 // Run        make lab-06
-// Vary       --show order · --show squares · kWindow in ahead.cpp · a method of SturdyConduct left out
+// Vary       --workers 1,2,4,8 · --show order · --show squares · kWindow in ahead.cpp · a method of SturdyConduct left out
 // Book       Mastering Python, 1st ed., "Multiprocessing", pools of workers;
 //            High Performance Python, "The multiprocessing Module", finding primes (map, imap, imap_unordered)
 #include <fmt/format.h>
 
+#include "common/os/say.hpp"
 #include "demonstrations.hpp"
 #include "experiments.hpp"
 
@@ -16,12 +17,15 @@ namespace {
 
 using namespace lab::pool;
 
-void one_and_many(lab::Family* family) { family->ArgName("workers")->Arg(1)->Arg(kMany); }
+void one_and_many(lab::Family* family) {
+  family->ArgName("workers");
+  for (const std::int64_t workers : lab::worker_counts({1, kMany})) family->Arg(workers);
+}
 BENCHMARK(apply)->Apply(lab::blocking<one_and_many>);
 BENCHMARK(apply_async)->Apply(lab::blocking<one_and_many>);
 BENCHMARK(map)->Apply(lab::blocking<one_and_many>);
 BENCHMARK(map_chunk_1)->Apply(lab::blocking<one_and_many>);
-BENCHMARK(starmap)->Apply(lab::blocking<[](lab::Family* f) { f->ArgName("workers")->Arg(kMany); }>);
+BENCHMARK(starmap)->Apply(lab::blocking<one_and_many>);
 BENCHMARK(imap)->Apply(lab::blocking<one_and_many>);
 BENCHMARK(imap_unordered)->Apply(lab::blocking<one_and_many>);
 BENCHMARK(pipe_round_trip)->Apply(lab::blocking);
@@ -39,7 +43,7 @@ std::string at(const char* method, int workers) { return fmt::format("{}/workers
 
 lab::Measure map_is_cheapest() {
   std::vector<lab::Point> points;
-  for (const char* other : {"imap", "imap_unordered", "apply_async", "apply"}) {
+  for (const char* other : {"starmap", "imap", "imap_unordered", "apply_async", "apply"}) {
     points.push_back(
         lab::ratio(at("map", kMany), at(other, kMany)).at_most(1.05).labelled(std::string("against ") + other));
   }
@@ -111,6 +115,6 @@ int main(int argc, char** argv) try {
        .trace = tasks_on_workers,
        .shows = {{"order", show_order}, {"squares", show_squares}}});
 } catch (const std::exception& error) {  // the nursery is made before lab::run can report
-  fmt::print(stderr, "06_pool_map: {}\n", error.what());
+  lab::say("06_pool_map: {}\n", error.what());
   return 1;
 }
