@@ -7,6 +7,7 @@
 #include <csignal>
 #include <cstdio>
 
+#include "common/os/say.hpp"
 #include "crew.hpp"
 
 namespace lab::pool {
@@ -16,10 +17,13 @@ void Crew::bury(Worker& worker, std::size_t at) {
   while (receive(worker)) {  // what it had finished is in its pipe
   }
   const auto exit_code = starter_->exit_code(worker.hand, Clock::now() + std::chrono::seconds(5));
+  const bool nursery_lost = exit_code && starter_->nursery_lost(worker.hand);
   unwatch(worker.hand.sentinel);
   unwatch(worker.replies);
-  const std::string how = fmt::format("{} (pid {}) ended with {}", worker.name, worker.hand.pid,
-                                      exit_code ? start::describe_exit(*exit_code) : "an unknown status");
+  const std::string how = fmt::format("{} (pid {}) {}", worker.name, worker.hand.pid,
+                                      nursery_lost ? "was lost with its nursery (the fork server of the pool)"
+                                      : exit_code  ? "ended with " + start::describe_exit(*exit_code)
+                                                   : "ended with an unknown status");
   std::deque<Sent> lost;
   std::string hopeless;
   {
@@ -27,7 +31,7 @@ void Crew::bury(Worker& worker, std::size_t at) {
     worker.alive = false;
     worker.ahead.recall(queue_, 0);
     lost = worker.ahead.sent();  // it had begun: one; more only where its replies were garbled
-    hopeless = replace(worker, at, how, exit_code == -SIGKILL);
+    hopeless = replace(worker, at, how, nursery_lost || exit_code == -SIGKILL);
   }
   for (const Sent& sent : lost) report_lost(sent, how);
   if (!hopeless.empty()) break_down(hopeless);
@@ -37,10 +41,12 @@ void Crew::bury(Worker& worker, std::size_t at) {
 std::string Crew::replace(Worker& worker, std::size_t at, const std::string& how, bool killed) {
   // Who was killed has hardly failed by itself, but one that always is (out of memory, say) must come to an end too.
   const int patience = killed ? 100 : 1;
+  int& count = killed ? killed_starts_ : failed_starts_;
   if (starter_->begun(at).ready.load() == 1) {
-    failed_starts_ = 0;
-  } else if (++failed_starts_ / patience >= conduct_->failed_starts()) {
-    return fmt::format("the pool is broken: {} workers in a row failed to start; {}{}{}", failed_starts_, how,
+    killed_starts_ = failed_starts_ = 0;
+  } else if (++count / patience >= conduct_->failed_starts()) {
+    return fmt::format("the pool is broken: {} workers {}, and none became ready; {}{}{}", count,
+                       killed ? "were killed" : "failed to start", how,
                        options_.initializer.empty() ? "" : " in initializer " + options_.initializer,
                        worker.failure.empty() ? "" : ": " + worker.failure);
   }
@@ -54,8 +60,7 @@ std::string Crew::replace(Worker& worker, std::size_t at, const std::string& how
   } catch (const std::exception& error) {
     const auto left = std::ranges::count_if(workers_, [](const Worker& other) { return other.alive; });
     if (left == 0) return fmt::format("the pool is broken: {} and cannot be replaced: {}", how, error.what());
-    fmt::print(stderr, "{} and cannot be replaced yet: {}; {} of {} workers go on\n", how, error.what(), left,
-               workers_.size());
+    say("{} and cannot be replaced yet: {}; {} of {} workers go on\n", how, error.what(), left, workers_.size());
     retry_ = Clock::now() + kRetry;
     return "";
   }

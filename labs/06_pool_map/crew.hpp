@@ -1,6 +1,6 @@
 // The engine under both pools: the workers, what waits to be sent to them, and one thread that takes in replies, calls
-// back, feeds and replaces workers. CPython has three threads for this; a reply that passes through two costs twice the
-// round trip.
+// back, feeds and replaces workers. CPython has three threads for this, and each hand-over between them is a wake-up more
+// in a task's round trip.
 //
 //    crew.cpp      from start to end       dispatch.cpp   which worker is sent what
 //    handler.cpp   what the thread does    burial.cpp     a worker has died
@@ -105,8 +105,9 @@ class Crew {
   std::string broken_;  // why nothing can be submitted any more
   std::unique_ptr<Starter> starter_;
   std::vector<Worker> workers_;
-  int names_ = 0, failed_starts_ = 0;
-  Deadline retry_ = Deadline::max();  // when to try again to start the workers that are missing
+  int names_ = 0;
+  int failed_starts_ = 0, killed_starts_ = 0;  // before they were ready, since the last that was
+  Deadline retry_ = Deadline::max();           // when to try again to start the workers that are missing
   std::deque<Span> queue_;
   std::map<std::uint64_t, std::shared_ptr<Job>> jobs_;  // CPython calls it the cache
   std::uint64_t ids_ = 0;

@@ -119,6 +119,11 @@ inline void initializer_throws_number() {
   ++seen()[0];
   throw 3;
 }
+inline void initializer_has_bad_luck(int flag) {  // is killed a few times, then fails twice
+  const int tries = ++seen()[flag];
+  if (tries <= 10) ::raise(SIGKILL);
+  if (tries <= 12) throw std::runtime_error("no database yet");
+}
 inline int pool_in_a_task(int) { return Pool({.processes = 1}).size(); }
 inline int entry(std::string_view, std::span<Descriptor>) { return 0; }
 inline void process_in_a_task(int) { start::Process(start::Method::fork, "nothing to do").start(); }
@@ -154,6 +159,7 @@ inline const bool known =
     register_task("nothing", nothing) && register_task("initialize", initialize) &&
     register_task("initial_value", initial_value) && register_task("initializer_fails", initializer_fails) &&
     register_task("initializer_throws_number", initializer_throws_number) &&
+    register_task("initializer_has_bad_luck", initializer_has_bad_luck) &&
     register_task("pool_in_a_task", pool_in_a_task) && register_task("process_in_a_task", process_in_a_task) &&
     start::register_entry("nothing to do", entry) && register_task("even", even) && register_task("pay", pay) &&
     register_task("unlucky", unlucky) && register_task("echo_bit", echo_bit) &&

@@ -1,6 +1,7 @@
 #include "starter.hpp"
 
 #include <poll.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -63,6 +64,10 @@ class Processes : public Starter {
     return nursery_.start(order, std::array{tasks.get(), replies.get(), file_.get()});
   }
   std::optional<int> exit_code(const Hand& hand, Deadline deadline) override { return hand.exit_code(deadline); }
+  bool nursery_lost(const Hand& hand) override {  // its end of the sentinel was closed, and no status sent before
+    char byte = 0;
+    return ::recv(hand.sentinel.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+  }
   bool signal(const Hand& hand, int number) override { return ::kill(hand.pid, number) == 0; }
   Begun& begun(std::size_t at) override { return reinterpret_cast<Begun*>(memory_.data())[at]; }
 
@@ -102,6 +107,7 @@ class Threads : public Starter {
     read_full(hand.sentinel.get(), std::as_writable_bytes(std::span(&status, 1)));
     return status;
   }
+  bool nursery_lost(const Hand&) override { return false; }
   bool signal(const Hand&, int) override { return false; }
   Begun& begun(std::size_t at) override { return *begun_[at]; }
 

@@ -22,6 +22,8 @@ class Starter {
   virtual Hand start(const WorkerPlan& plan, Descriptor tasks, Descriptor replies, std::size_t at) = 0;
   /// What an ended worker's sentinel says: its status, -N for signal N; none before the deadline when it has not ended.
   virtual std::optional<int> exit_code(const Hand& hand, Deadline deadline) = 0;
+  /// Whether an ended worker went down with the nursery that forked it, which was lost: then it has no status.
+  virtual bool nursery_lost(const Hand& hand) = 0;
   /// Sends a running worker a signal; a thread gets none. False when that cannot be done.
   virtual bool signal(const Hand& hand, int number) = 0;
   /// The words of the worker at this place.

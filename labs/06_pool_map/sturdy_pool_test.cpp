@@ -192,6 +192,17 @@ TEST_P(Traps, AnInitializerThatThrowsANumber) {
   }));
 }
 
+// Three failures break it; to be killed is not to fail.
+TEST(Killed, WhileStartingIsCountedApartFromFailing) {
+  Options options = with(1);
+  options.initializer = "initializer_has_bad_luck";
+  options.initargs = encode(9);
+  seen()[9] = 0;
+  SturdyPool pool(options);
+  EXPECT_EQ(pool.apply_async<int>("square", std::tuple(3)).get(kSoon), 9);
+  EXPECT_EQ(seen()[9], 13);
+}
+
 TEST(Killed, AWorkerThatDiesFailsItsTaskAndIsReplaced) {
   {
     Pool faithful(with(1));
@@ -303,17 +314,21 @@ TEST(Killed, TheNurseryBreaksThePoolWithASentence) {
   SturdyPool pool({.processes = 2, .nursery = &nursery});
   const auto pending = pool.map_async<int>("sleep_ms", std::vector{60'000, 60'000}, 1);
   ::kill(nursery.server(), SIGKILL);
+  const auto names_the_nursery = [](const std::exception& error) {
+    const std::string said = error.what();
+    return said.find("lost with its nursery") != said.npos && said.find("status") == said.npos;
+  };
   try {
     pending.get(kSoon);
     FAIL();
-  } catch (const WorkerLost&) {
-  } catch (const NotRunning&) {
+  } catch (const std::exception& error) {
+    EXPECT_TRUE(names_the_nursery(error)) << error.what();
   }
   EXPECT_TRUE(eventually([&] {
     try {
       pool.apply_async<int>("square", std::tuple(1)).get(kSoon);
-    } catch (const NotRunning&) {
-      return true;
+    } catch (const NotRunning& error) {
+      return names_the_nursery(error);
     } catch (const WorkerLost&) {
     }
     return false;
