@@ -30,6 +30,7 @@ inline void show_order() {
 /// Squares, and which worker made them.
 inline void show_squares() {
   SturdyPool pool(with(3));
+  fmt::print("Squares of small numbers, on three workers: which of them made each?\n\n");
   const auto show = [](const char* method, auto lines) {
     for (const std::string& line : lines) fmt::print("{:<16} {}\n", method, line);
   };

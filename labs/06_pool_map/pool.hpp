@@ -3,8 +3,8 @@
 // sturdy_pool.hpp has the repair.
 //
 //               one task       all of an input, results together     results one by one
-//   waits       apply          map, starmap                          imap, imap_unordered
-//   returns     apply_async    map_async, starmap_async
+//   waits       apply          map, starmap
+//   returns     apply_async    map_async, starmap_async              imap, imap_unordered
 #pragma once
 
 #include <ranges>
