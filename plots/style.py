@@ -76,6 +76,12 @@ def wrap(text, inches, size, weight="normal"):
     return textwrap.wrap(text, 10)
 
 
+def commit_in_words(described):
+    """What git describe says: the commit, and whether what was built differed from it."""
+    commit = described.removesuffix("-dirty")
+    return f"commit {commit[:24]}" + " + changes" * (commit != described)
+
+
 class Sheet:
     """A figure under its finding: panels side by side, a footer that says where the data come from, rows for the CSV."""
 
@@ -89,7 +95,7 @@ class Sheet:
         head = wrap(title, width - 0.2 - 0.75 * quick, large, "bold")
         env = result.environment
         where = [env.get("cpu"), env.get("topology"), env.get("allowed_cpus") and f"allowed CPUs {env['allowed_cpus']}",
-                 env.get("compiler"), env.get("commit") and f"commit {env['commit'][:12]}", result.date[:10], result.size]
+                 env.get("compiler"), env.get("commit") and commit_in_words(env["commit"]), result.date[:10], result.size]
         foot = wrap(key, width - 0.2, small) + wrap(" · ".join(w.replace(" ", "\u00a0") for w in where if w), width - 0.2,
                                                      small)
         line, foot_line = large / 72 * 1.25, small / 72 * 1.35
