@@ -7,6 +7,8 @@
 #include <fstream>
 #include <stdexcept>
 
+#include "common/os/say.hpp"
+
 namespace lab::course {
 namespace {
 
@@ -72,16 +74,14 @@ std::string describe(const Verdicts& counts) {
   return text.empty() ? "no claims" : text;
 }
 
-std::string make_target(const Lab& lab) {
-  return fmt::format("lab-{:02}", lab.number);
-}
+std::string make_target(const Lab& lab) { return fmt::format("lab-{:02}", lab.number); }
 
 bool report_damage(const std::vector<Lab>& labs) {
   bool damaged = false;
   for (const auto& lab : labs) {
     if (lab.damage.empty()) continue;
     damaged = true;
-    fmt::print(stderr, "{}\nThe others are sound. Write this one anew: make {}\n", lab.damage, make_target(lab));
+    say("{}\nThe others are sound. Write this one anew: make {}\n", lab.damage, make_target(lab));
   }
   return damaged;
 }

@@ -1,11 +1,12 @@
 // course: what stands around the labs. See --help.
-#include <algorithm>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <stdexcept>
 
 #include "common/course/course.hpp"
 #include "common/machine/cores.hpp"
+#include "common/os/say.hpp"
 
 namespace {
 
@@ -84,16 +85,17 @@ int main(int argc, char** argv) {
   const bool help =
       !arguments.empty() && (arguments[0] == "--help" || (arguments.size() > 1 && arguments[1] == "--help"));
   if (arguments.empty() || help) {
-    fmt::print(help ? stdout : stderr, "{}", usage);
-    return help ? 0 : 2;
+    if (help) return fmt::print("{}", usage), 0;
+    lab::say("{}", usage);
+    return 2;
   }
   try {
     return dispatch(parse(arguments));
   } catch (const std::invalid_argument& error) {
-    fmt::print(stderr, "{}\n", error.what());
+    lab::say("{}\n", error.what());
     return 2;
   } catch (const std::exception& error) {
-    fmt::print(stderr, "{}\n", error.what());
+    lab::say("{}\n", error.what());
     return 1;
   }
 }

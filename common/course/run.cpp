@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "common/course/course.hpp"
+#include "common/os/say.hpp"
 #include "common/os/team.hpp"
 
 namespace lab::course {
@@ -131,26 +132,25 @@ int run(const House& house, const std::vector<std::string>& lab_arguments, Limit
       const auto& lab = labs[i];
       const auto place = fmt::format("[{}/{}] {}", i + 1, labs.size(), lab.name);
       if (access(lab.executable.c_str(), X_OK) != 0) {
-        fmt::print(stderr, "{}: skipped, for {} was not built; configuring says why.\n", place,
-                   lab.executable.string());
+        say("{}: skipped, for {} was not built; configuring says why.\n", place, lab.executable.string());
         skipped.push_back(lab.name);
         continue;
       }
       const auto each = ran ? spent / static_cast<long>(ran) : std::chrono::seconds(20);
-      fmt::print(stderr, "{}: {} · {} gone, about {} left\n", place, lab.title, minutes(Clock::now() - begin),
-                 minutes(each * static_cast<long>(labs.size() - i)));
+      say("{}: {} · {} gone, about {} left\n", place, lab.title, minutes(Clock::now() - begin),
+          minutes(each * static_cast<long>(labs.size() - i)));
       std::vector<std::string> command{lab.executable.string(), "--no-predict", "--out", lab.record_file.string()};
       command.insert(command.end(), lab_arguments.begin(), lab_arguments.end());
       const auto start_of_lab = Clock::now();
       const auto ending = run_lab(command, signals, limits);
       const auto took = Clock::now() - start_of_lab;
       if (ending.interrupted) {
-        fmt::print(stderr, "\n{}: stopped by {}. The records of the labs before it are kept.\n", place,
-                   ending.interrupted == SIGINT ? "Ctrl-C" : strsignal(ending.interrupted));
+        say("\n{}: stopped by {}. The records of the labs before it are kept.\n", place,
+            ending.interrupted == SIGINT ? "Ctrl-C" : strsignal(ending.interrupted));
         return 128 + ending.interrupted;
       }
       if (!ending.hung && WIFEXITED(ending.status) && WEXITSTATUS(ending.status) == 77) {
-        fmt::print(stderr, "{}: skipped, for something it needs is missing (see above).\n", place);
+        say("{}: skipped, for something it needs is missing (see above).\n", place);
         skipped.push_back(lab.name);
         continue;
       }
@@ -158,13 +158,13 @@ int run(const House& house, const std::vector<std::string>& lab_arguments, Limit
       ++ran;
       const bool fine = !ending.hung && WIFEXITED(ending.status) && WEXITSTATUS(ending.status) == 0;
       if (!fine) failed.push_back(fmt::format("{} {}", lab.name, why_failed(ending, limits)));
-      fmt::print(stderr, "{}: {} in {}\n", place, fine ? "done" : why_failed(ending, limits), minutes(took));
+      say("{}: {} in {}\n", place, fine ? "done" : why_failed(ending, limits), minutes(took));
     }
   }
-  fmt::print(stderr, "{} of {} labs ran in {}.\n", ran, labs.size(), minutes(Clock::now() - begin));
-  if (!skipped.empty()) fmt::print(stderr, "Skipped: {}.\n", fmt::join(skipped, ", "));
-  for (const auto& sentence : failed) fmt::print(stderr, "Failed: {}.\n", sentence);
-  if (ran == 0) fmt::print(stderr, "No lab ran: build them first (make all), or name their folder with --bin DIR.\n");
+  say("{} of {} labs ran in {}.\n", ran, labs.size(), minutes(Clock::now() - begin));
+  if (!skipped.empty()) say("Skipped: {}.\n", fmt::join(skipped, ", "));
+  for (const auto& sentence : failed) say("Failed: {}.\n", sentence);
+  if (ran == 0) say("No lab ran: build them first (make all), or name their folder with --bin DIR.\n");
   const int scored = write_scoreboard(house);
   return failed.empty() && ran > 0 ? scored : 1;
 }

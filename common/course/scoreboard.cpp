@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "common/course/course.hpp"
+#include "common/os/say.hpp"
 
 namespace lab::course {
 namespace {
@@ -130,8 +131,7 @@ int write_scoreboard(const House& house) {
   const auto machine = house.records.filename().string();
   const auto file = house.records / "scoreboard.md";
   if (report_damage(labs)) {
-    fmt::print(stderr, "No scoreboard was written{}.\n",
-               std::filesystem::exists(file) ? "; " + file.string() + " is as it was" : "");
+    say("No scoreboard was written{}.\n", std::filesystem::exists(file) ? "; " + file.string() + " is as it was" : "");
     return 1;
   }
   if (!newest(labs)) {

@@ -4,6 +4,7 @@
 
 #include "common/harness/lab.hpp"
 #include "common/kernels/busy_wait.hpp"
+#include "common/os/say.hpp"
 
 namespace {
 
@@ -43,9 +44,9 @@ Tally compare(const std::vector<lab::Variant>& all, const std::string& a, const 
     if (result.valid_rounds < lab::kLeastRounds || !result.low) continue;
     ++tally.judged;
     tally.resolved += *result.low > 1 || *result.high < 1;
-    fmt::print(stderr, "\r{} against {}: {} of {} runs, {} seen as different ", a, b, run + 1, runs, tally.resolved);
+    lab::say("\r{} against {}: {} of {} runs, {} seen as different ", a, b, run + 1, runs, tally.resolved);
   }
-  fmt::print(stderr, "\n");
+  lab::say("\n");
   return tally;
 }
 

@@ -31,6 +31,8 @@
 #include <string>
 #include <vector>
 
+#include "common/os/say.hpp"
+
 namespace {
 
 namespace fs = std::filesystem;
@@ -40,7 +42,7 @@ using Clock = std::chrono::steady_clock;
 constexpr auto grace = std::chrono::seconds(1);
 
 [[noreturn]] void give_up(const std::string& what) {
-  fmt::print(stderr, "guard: {}: {}\n", what, std::strerror(errno));
+  lab::say("guard: {}: {}\n", what, std::strerror(errno));
   std::exit(2);
 }
 
@@ -169,7 +171,7 @@ bool in_use(const fs::path& path) {
   sigprocmask(SIG_SETMASK, &mask, nullptr);
   execvp(command[0], command);
   const int why = errno;
-  fmt::print(stderr, "guard: cannot run {}: {}\n", command[0], std::strerror(why));
+  lab::say("guard: cannot run {}: {}\n", command[0], std::strerror(why));
   _exit(why == ENOENT ? 127 : 126);  // as a shell says it
 }
 
@@ -194,7 +196,7 @@ int take_turn(const sigset_t& heard) {
 int main(int argc, char** argv) {
   char** command = argv + (argc > 1 && std::strcmp(argv[1], "--") == 0 ? 2 : 1);
   if (command >= argv + argc) {
-    fmt::print(stderr, "usage: guard [--] COMMAND...\n");
+    lab::say("usage: guard [--] COMMAND...\n");
     return 2;
   }
   const sigset_t heard = signals({SIGCHLD, SIGINT, SIGTERM, SIGHUP});
@@ -251,7 +253,7 @@ int main(int argc, char** argv) {
 
   const int code = WIFSIGNALED(*status) ? 128 + WTERMSIG(*status) : WEXITSTATUS(*status);
   if (left.empty()) return code;
-  fmt::print(stderr, "guard: {} (exit status {}) left behind:\n", command[0], code);
-  for (const std::string& line : left) fmt::print(stderr, "  {}\n", line);
+  lab::say("guard: {} (exit status {}) left behind:\n", command[0], code);
+  for (const std::string& line : left) lab::say("  {}\n", line);
   return 1;
 }
