@@ -108,6 +108,11 @@ TEST_F(Guard, FindsAnOrphan) {
   EXPECT_TRUE(left("(sleep): sleep 1001")) << said_;
 }
 
+TEST_F(Guard, FindsAnOrphanWhereItCannotSaySo) {
+  EXPECT_EQ(run(GUARD " sh -c '(sleep 1003 &)' 2>/dev/full; echo status $?"), 0);
+  EXPECT_NE(said_.find("status 1\n"), std::string::npos) << said_;
+}
+
 TEST_F(Guard, FindsAGrandchildInASessionOfItsOwn) {
   EXPECT_EQ(run("sh -c \"setsid sh -c \\\"sleep 1002; true\\\" &\" & wait"), 1);
   EXPECT_TRUE(left("(sh): sh -c sleep 1002; true")) << said_;
