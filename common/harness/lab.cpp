@@ -160,7 +160,7 @@ int run_lab(const std::string& name, int argc, char** argv, const Lab& lab) {
   }
   const std::vector<Variant> every = list_variants();
   if (!options.workers.empty() && !worker_counts_matter())
-    throw BadOption("--workers: no variant of this lab takes a number of workers; leave it out");
+    say("{}: no variant of this lab takes a number of workers; --workers changes nothing\n", name);
   check_names(lab, every, !options.workers.empty());
   if (options.list_claims) return list_claims(lab), 0;
   if (!machine().real) {

@@ -158,8 +158,6 @@ TEST_F(RunLab, RefusesBadOptionsWithASentence) {
              {{"--workers", "100000"}, "100000"},
              {{"--workers", ""}, "--workers"},
              {{"--workers"}, "--workers"},
-             {{"--workers", "1,2"}, "takes a number of workers"},
-             {{"--workers", "2", "--claims"}, "takes a number of workers"},
              {{"--rounds", "0"}, "--rounds"},
              {{"--rounds", "-3"}, "--rounds"},
              {{"--rounds", "x"}, "--rounds"},
@@ -198,6 +196,11 @@ TEST_F(RunLab, RefusesBadOptionsWithASentence) {
 TEST_F(RunLab, TakesTheWorkersAVariantIsToldOf) {
   EXPECT_EQ(run({"--counts", "chosen", "--workers", "3,1", "--benchmark_list_tests"}), 0) << err_;
   EXPECT_EQ(out_, "plain\ntenth_more\npair/workers:1\npair/workers:3\n");
+}
+
+TEST_F(RunLab, SaysWhereNoVariantTakesANumberOfWorkers) {
+  EXPECT_EQ(run({"--workers", "1,2", "--claims"}), 0);
+  EXPECT_TRUE(contains(err_, "--workers changes nothing")) << err_;
 }
 
 TEST_F(RunLab, RefusesToReplaceWhatIsNoFile) {
