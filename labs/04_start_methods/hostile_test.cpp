@@ -8,9 +8,9 @@
 
 #include <csignal>
 #include <filesystem>
-#include <fstream>
 
 #include "common/os/test_child.hpp"
+#include "common/os/test_corpus.hpp"
 #include "forkserver.hpp"
 
 namespace lab::start {
@@ -18,22 +18,8 @@ namespace {
 
 using std::string_literals::operator""s;
 
-// What the fuzzer has found worth keeping: an input a line, in hexadecimal digits.
-std::vector<std::string> corpus() {
-  std::ifstream file(std::filesystem::path(__FILE__).parent_path() / "readers_corpus.txt");
-  std::vector<std::string> inputs;
-  for (std::string line; std::getline(file, line);) {
-    std::string bytes;
-    for (std::size_t i = 0; i + 1 < line.size(); i += 2) {
-      bytes += static_cast<char>(std::stoi(line.substr(i, 2), nullptr, 16));
-    }
-    inputs.push_back(bytes);
-  }
-  return inputs;
-}
-
 TEST(Hostile, TheFuzzersCorpusIsAnsweredOrRefused) {
-  const auto inputs = corpus();
+  const auto inputs = read_corpus(__FILE__);
   EXPECT_GT(inputs.size(), 20u);
   for (const std::string& input : inputs) EXPECT_NO_THROW(read_hostile_bytes(input));
 }

@@ -17,6 +17,7 @@
 #include "common/os/team.hpp"
 #include "exit_order.hpp"
 #include "test_main.hpp"
+#include "test_methods.hpp"
 
 namespace lab::start {
 namespace {
@@ -147,13 +148,6 @@ bool gone(pid_t pid) {
   }
   return false;
 }
-
-class EachMethod : public testing::TestWithParam<Method> {};
-class EachProcess : public testing::TestWithParam<Method> {};
-const auto name_of = [](const auto& method) { return to_string(method.param); };
-INSTANTIATE_TEST_SUITE_P(Methods, EachMethod, testing::ValuesIn(kMethods), name_of);
-INSTANTIATE_TEST_SUITE_P(Methods, EachProcess, testing::Values(Method::fork, Method::spawn, Method::forkserver),
-                         name_of);
 
 TEST_P(EachMethod, ExitCodesAreStatusesAndErrorsAreOne) {
   EXPECT_EQ(run(GetParam(), "act", "return 0"), 0);

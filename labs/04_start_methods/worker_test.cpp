@@ -14,6 +14,7 @@
 #include "exit_order.hpp"
 #include "process.hpp"
 #include "test_main.hpp"
+#include "test_methods.hpp"
 
 namespace lab::start {
 namespace {
@@ -100,13 +101,6 @@ struct Ignored {
   int signal;
   void (*before)(int);
 };
-
-class EachMethod : public testing::TestWithParam<Method> {};
-class EachProcess : public testing::TestWithParam<Method> {};
-const auto name_of = [](const auto& method) { return to_string(method.param); };
-INSTANTIATE_TEST_SUITE_P(Methods, EachMethod, testing::ValuesIn(kMethods), name_of);
-INSTANTIATE_TEST_SUITE_P(Methods, EachProcess, testing::Values(Method::fork, Method::spawn, Method::forkserver),
-                         name_of);
 
 TEST_P(EachMethod, AStatusHasEightBits) {
   EXPECT_EQ(run(GetParam(), "return 256"), 0);
