@@ -4,6 +4,7 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <optional>
 #include <stdexcept>
 
 namespace lab {
@@ -26,6 +27,17 @@ class Collector : public benchmark::BenchmarkReporter {
   }
   std::vector<Run> runs;
 };
+
+// What a variant said of its wrong answer; nothing when it was right. Version 1.8 of the library renamed both members.
+template <class Run>
+std::optional<std::string> complaint(const Run& run) {
+  if constexpr (requires { run.skipped; }) {
+    if (run.skipped) return run.skip_message;
+  } else {
+    if (run.error_occurred) return run.error_message;
+  }
+  return std::nullopt;
+}
 
 }  // namespace
 
@@ -111,7 +123,7 @@ Raw measure(benchmark::internal::Benchmark* family, const std::string& variant, 
 
   if (collector.runs.size() != 1) throw std::logic_error("the benchmark library ran no variant named " + variant);
   const auto& run = collector.runs.front();
-  if (run.error_occurred) raw.wrong = variant + ": " + run.error_message;
+  if (const auto wrong = complaint(run)) raw.wrong = variant + ": " + *wrong;
   const auto n = static_cast<double>(iterations);
   raw.seconds = present.by_team ? present.own_seconds : run.real_accumulated_time;
   raw.measurement.seconds = (present.timed ? present.own_seconds : raw.seconds) / n;

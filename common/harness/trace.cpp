@@ -10,7 +10,7 @@ namespace lab {
 namespace {
 
 // A JSON string. Control characters have no place in a name.
-std::string quoted(std::string_view text) {
+std::string json_string(std::string_view text) {
   std::string out = "\"";
   for (const char c : text) {
     if (c == '"' || c == '\\') out += '\\';
@@ -34,11 +34,11 @@ std::string Trace::to_json() const {
   std::string events;
   const auto add = [&](const std::string& event) { events += (events.empty() ? "\n" : ",\n") + event; };
   for (const auto& [track, name] : tracks_) {
-    add(fmt::format(R"({{"name":"thread_name","ph":"M","pid":1,"tid":{},"args":{{"name":{}}}}})", track, quoted(name)));
+    add(fmt::format(R"({{"name":"thread_name","ph":"M","pid":1,"tid":{},"args":{{"name":{}}}}})", track, json_string(name)));
   }
   for (std::size_t i = 0; i < size(); ++i) {
     const Span& s = spans_[i];
-    add(fmt::format(R"({{"name":{},"ph":"X","ts":{:.3f},"dur":{:.3f},"pid":1,"tid":{}}})", quoted(s.name),
+    add(fmt::format(R"({{"name":{},"ph":"X","ts":{:.3f},"dur":{:.3f},"pid":1,"tid":{}}})", json_string(s.name),
                     1e-3 * static_cast<double>(s.begin - first), 1e-3 * static_cast<double>(s.end - s.begin), s.track));
   }
   return fmt::format("{{\"traceEvents\":[{}\n],\"displayTimeUnit\":\"ms\",\"otherData\":{{\"dropped\":{}}}}}\n", events,
