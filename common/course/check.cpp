@@ -21,6 +21,7 @@ const std::map<std::string, std::set<std::string>> layers{
     {"kernels", {"kernels"}},
     {"os", {"os"}},
     {"machine", {"machine", "os"}},
+    {"multiprocessing", {"multiprocessing", "machine", "os"}},
     {"harness", {"harness", "machine", "os", "kernels"}},
     {"course", {"course", "harness", "machine", "os", "kernels"}}};
 

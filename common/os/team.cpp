@@ -3,8 +3,6 @@
 #include <fmt/format.h>
 #include <poll.h>
 #include <sched.h>
-#include <stdio_ext.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -192,38 +190,6 @@ void run_threads(const Team& team, Barrier& barrier, const SharedArray<Slot>& sl
 }
 
 }  // namespace
-
-pid_t wait_for_child(pid_t pid, int* status, int flags) {
-  pid_t ended = 0;
-  do {
-    ended = ::waitpid(pid, status, flags);
-  } while (ended < 0 && errno == EINTR);
-  return ended;
-}
-
-std::string describe_status(int status) {
-  if (WIFSIGNALED(status)) return fmt::format("signal {} ({})", WTERMSIG(status), ::strsignal(WTERMSIG(status)));
-  return fmt::format("status {}", WEXITSTATUS(status));
-}
-
-void flush_output() {
-  if (__fpending(stdout) > 0) std::fflush(stdout);
-  if (__fpending(stderr) > 0) std::fflush(stderr);
-}
-
-pid_t fork_child() {
-  flush_output();
-  const pid_t parent = ::getpid();
-  const pid_t pid = ::fork();
-  if (pid < 0) throw_errno("cannot fork a worker");
-  if (pid == 0) {
-    for (const int signal : {SIGINT, SIGTERM, SIGHUP}) std::signal(signal, SIG_DFL);
-    // The parent may have died before prctl was reached: then no signal will ever come, and the pid tells.
-    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (::getppid() != parent) ::_exit(1);
-  }
-  return pid;
-}
 
 std::vector<Report> run_team(const Team& team, const std::function<std::uint64_t(int)>& work) {
   if (team.size < 1) throw std::invalid_argument("a team needs at least one worker");

@@ -15,10 +15,10 @@
 #include <mutex>
 #include <thread>
 
+#include "common/multiprocessing/process/process.hpp"
+#include "common/multiprocessing/process/resource_tracker.hpp"
 #include "common/os/codec.hpp"
 #include "memory.hpp"
-#include "process.hpp"
-#include "resource_tracker.hpp"
 
 namespace lab::start {
 namespace {

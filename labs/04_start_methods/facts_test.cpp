@@ -8,10 +8,10 @@
 #include <csignal>
 #include <filesystem>
 
-#include "common/os/team.hpp"
+#include "common/multiprocessing/process/test_main.hpp"
+#include "common/os/children.hpp"
 #include "memory.hpp"
 #include "sized_parent.hpp"
-#include "test_main.hpp"
 #include "tree.hpp"
 
 namespace lab::start {

@@ -10,8 +10,8 @@
 #include <stdexcept>
 #include <thread>
 
+#include "common/os/children.hpp"
 #include "common/os/descriptor.hpp"
-#include "common/os/team.hpp"
 
 namespace lab::start {
 namespace {

@@ -14,8 +14,8 @@
 #include <optional>
 
 #include "common/machine/placement.hpp"
+#include "common/multiprocessing/process/process.hpp"
 #include "common/os/message.hpp"
-#include "process.hpp"
 
 namespace lab::start {
 namespace {

@@ -4,7 +4,7 @@
 #include <string>
 #include <tuple>
 
-#include "child.hpp"
+#include "common/multiprocessing/process/child.hpp"
 
 namespace lab::start {
 

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "common/machine/placement.hpp"
-#include "test_main.hpp"
+#include "common/multiprocessing/process/test_main.hpp"
 
 namespace lab::start {
 namespace {

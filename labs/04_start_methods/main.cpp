@@ -13,11 +13,11 @@
 #include <cstring>
 
 #include "common/harness/lab.hpp"
+#include "common/multiprocessing/process/spawn.hpp"
 #include "facts.hpp"
 #include "floors.hpp"
 #include "inheritance.hpp"
 #include "sized_parent.hpp"
-#include "spawn.hpp"
 #include "tree.hpp"
 
 namespace {

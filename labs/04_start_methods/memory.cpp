@@ -9,8 +9,8 @@
 #include <optional>
 #include <sstream>
 
+#include "common/multiprocessing/process/process.hpp"
 #include "common/os/message.hpp"
-#include "process.hpp"
 
 namespace lab::start {
 namespace {

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "child.hpp"
+#include "common/multiprocessing/process/child.hpp"
 
 namespace lab::start {
 

@@ -7,8 +7,8 @@
 #include <memory>
 #include <system_error>
 
+#include "common/multiprocessing/process/exit_order.hpp"
 #include "common/os/message.hpp"
-#include "exit_order.hpp"
 #include "floors.hpp"
 
 namespace lab::start {

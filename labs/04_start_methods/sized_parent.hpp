@@ -6,8 +6,8 @@
 #include <string>
 #include <utility>
 
+#include "common/multiprocessing/process/process.hpp"
 #include "memory.hpp"
-#include "process.hpp"
 
 namespace lab::start {
 

@@ -7,9 +7,9 @@
 #include <tuple>
 #include <vector>
 
+#include "common/multiprocessing/process/process.hpp"
+#include "common/multiprocessing/process/resource_tracker.hpp"
 #include "common/os/message.hpp"
-#include "process.hpp"
-#include "resource_tracker.hpp"
 
 namespace lab::start {
 namespace {

@@ -11,8 +11,8 @@
 #include <set>
 #include <thread>
 
+#include "common/multiprocessing/process/process.hpp"
 #include "common/os/mapping.hpp"
-#include "labs/04_start_methods/process.hpp"
 #include "sturdy_pool.hpp"
 
 namespace lab::pool {

@@ -6,8 +6,8 @@
 
 #include <memory>
 
+#include "common/multiprocessing/process/forkserver.hpp"
 #include "common/os/team.hpp"
-#include "labs/04_start_methods/forkserver.hpp"
 #include "worker.hpp"
 
 namespace lab::pool {

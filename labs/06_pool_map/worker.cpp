@@ -5,7 +5,7 @@
 
 #include <cstdio>
 
-#include "labs/04_start_methods/worker.hpp"
+#include "common/multiprocessing/process/worker.hpp"
 #include "task.hpp"
 
 namespace lab::pool {

@@ -1,5 +1,5 @@
 // What must be true of the server that forks on request.
-#include "forkserver.hpp"
+#include "common/multiprocessing/process/forkserver.hpp"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -11,8 +11,8 @@
 #include <fstream>
 #include <thread>
 
+#include "common/os/children.hpp"
 #include "common/os/mapping.hpp"
-#include "common/os/team.hpp"
 
 namespace lab::start {
 namespace {

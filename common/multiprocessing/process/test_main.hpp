@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include "labs/04_start_methods/spawn.hpp"
+#include "common/multiprocessing/process/spawn.hpp"
 
 int main(int argc, char** argv) {
   lab::start::become_worker(argc, argv);

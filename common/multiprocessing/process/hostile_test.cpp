@@ -1,5 +1,5 @@
 // Readers of messages against hostile bytes, and a fork server against hostile clients.
-#include "hostile.hpp"
+#include "common/multiprocessing/process/hostile.hpp"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -9,9 +9,9 @@
 #include <csignal>
 #include <filesystem>
 
+#include "common/multiprocessing/process/forkserver.hpp"
 #include "common/os/test_child.hpp"
 #include "common/os/test_corpus.hpp"
-#include "forkserver.hpp"
 
 namespace lab::start {
 namespace {

@@ -1,4 +1,4 @@
-#include "registry.hpp"
+#include "common/multiprocessing/process/registry.hpp"
 
 #include <map>
 

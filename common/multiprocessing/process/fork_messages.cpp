@@ -1,4 +1,4 @@
-#include "fork_messages.hpp"
+#include "common/multiprocessing/process/fork_messages.hpp"
 
 #include <poll.h>
 #include <sys/socket.h>

@@ -1,4 +1,4 @@
-#include "exit_order.hpp"
+#include "common/multiprocessing/process/exit_order.hpp"
 
 #include <fmt/format.h>
 #include <unistd.h>

@@ -17,8 +17,8 @@
 #include <string>
 #include <string_view>
 
+#include "common/multiprocessing/process/worker.hpp"
 #include "common/os/descriptor.hpp"
-#include "worker.hpp"
 
 namespace lab::start {
 

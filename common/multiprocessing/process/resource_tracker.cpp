@@ -1,4 +1,4 @@
-#include "resource_tracker.hpp"
+#include "common/multiprocessing/process/resource_tracker.hpp"
 
 #include <fmt/format.h>
 #include <poll.h>
@@ -12,12 +12,12 @@
 #include <csignal>
 #include <stdexcept>
 
+#include "common/multiprocessing/process/exit_order.hpp"
+#include "common/multiprocessing/process/registry.hpp"
+#include "common/multiprocessing/process/spawn.hpp"
+#include "common/multiprocessing/process/tracked_names.hpp"
+#include "common/os/children.hpp"
 #include "common/os/say.hpp"
-#include "common/os/team.hpp"
-#include "exit_order.hpp"
-#include "registry.hpp"
-#include "spawn.hpp"
-#include "tracked_names.hpp"
 
 namespace lab::start {
 namespace {

@@ -1,5 +1,5 @@
 // Process as multiprocessing has it, one test a rule, for each way of starting one.
-#include "process.hpp"
+#include "common/multiprocessing/process/process.hpp"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -13,11 +13,11 @@
 #include <fstream>
 #include <thread>
 
+#include "common/multiprocessing/process/exit_order.hpp"
+#include "common/multiprocessing/process/test_main.hpp"
+#include "common/multiprocessing/process/test_methods.hpp"
+#include "common/os/children.hpp"
 #include "common/os/codec.hpp"
-#include "common/os/team.hpp"
-#include "exit_order.hpp"
-#include "test_main.hpp"
-#include "test_methods.hpp"
 
 namespace lab::start {
 namespace {

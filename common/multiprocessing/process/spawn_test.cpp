@@ -1,11 +1,11 @@
 // What a freshly started executable may do, and when.
-#include "spawn.hpp"
+#include "common/multiprocessing/process/spawn.hpp"
 
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include "process.hpp"
-#include "test_main.hpp"
+#include "common/multiprocessing/process/process.hpp"
+#include "common/multiprocessing/process/test_main.hpp"
 
 namespace lab::start {
 namespace {

@@ -7,14 +7,14 @@
 #include <csignal>
 #include <optional>
 
+#include "common/multiprocessing/process/exit_order.hpp"
+#include "common/multiprocessing/process/forkserver.hpp"
+#include "common/multiprocessing/process/process.hpp"
+#include "common/multiprocessing/process/resource_tracker.hpp"
+#include "common/multiprocessing/process/test_main.hpp"
 #include "common/os/say.hpp"
 #include "common/os/test_child.hpp"
 #include "common/os/test_faults.hpp"
-#include "exit_order.hpp"
-#include "forkserver.hpp"
-#include "process.hpp"
-#include "resource_tracker.hpp"
-#include "test_main.hpp"
 
 namespace lab::start {
 namespace {

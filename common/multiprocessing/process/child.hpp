@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "common/multiprocessing/process/worker.hpp"
 #include "common/os/descriptor.hpp"
-#include "worker.hpp"
 
 namespace lab::start {
 

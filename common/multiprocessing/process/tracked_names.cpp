@@ -1,4 +1,4 @@
-#include "tracked_names.hpp"
+#include "common/multiprocessing/process/tracked_names.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>

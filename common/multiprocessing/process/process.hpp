@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "child.hpp"
+#include "common/multiprocessing/process/child.hpp"
 
 namespace lab::start {
 

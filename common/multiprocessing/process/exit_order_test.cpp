@@ -1,5 +1,5 @@
 // How the first process of a program ends. Each test is a program of its own, whose stderr and status are looked at.
-#include "exit_order.hpp"
+#include "common/multiprocessing/process/exit_order.hpp"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -10,9 +10,9 @@
 #include <csignal>
 #include <thread>
 
-#include "process.hpp"
-#include "resource_tracker.hpp"
-#include "test_main.hpp"
+#include "common/multiprocessing/process/process.hpp"
+#include "common/multiprocessing/process/resource_tracker.hpp"
+#include "common/multiprocessing/process/test_main.hpp"
 
 namespace lab::start {
 namespace {

@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include "child.hpp"
+#include "common/multiprocessing/process/child.hpp"
 
 namespace lab::start {
 namespace {

@@ -10,7 +10,7 @@
 #include <tuple>
 #include <vector>
 
-#include "registry.hpp"
+#include "common/multiprocessing/process/registry.hpp"
 
 namespace lab::start {
 

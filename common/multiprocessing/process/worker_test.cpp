@@ -1,5 +1,5 @@
 // What every worker does before and after its entry, for each way of starting one.
-#include "worker.hpp"
+#include "common/multiprocessing/process/worker.hpp"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -11,10 +11,10 @@
 #include <csignal>
 #include <thread>
 
-#include "exit_order.hpp"
-#include "process.hpp"
-#include "test_main.hpp"
-#include "test_methods.hpp"
+#include "common/multiprocessing/process/exit_order.hpp"
+#include "common/multiprocessing/process/process.hpp"
+#include "common/multiprocessing/process/test_main.hpp"
+#include "common/multiprocessing/process/test_methods.hpp"
 
 namespace lab::start {
 namespace {

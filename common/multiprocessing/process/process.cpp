@@ -1,4 +1,4 @@
-#include "process.hpp"
+#include "common/multiprocessing/process/process.hpp"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -9,8 +9,8 @@
 #include <csignal>
 #include <mutex>
 
-#include "exit_order.hpp"
-#include "spawn.hpp"
+#include "common/multiprocessing/process/exit_order.hpp"
+#include "common/multiprocessing/process/spawn.hpp"
 
 namespace lab::start {
 

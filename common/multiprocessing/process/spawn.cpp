@@ -1,4 +1,4 @@
-#include "spawn.hpp"
+#include "common/multiprocessing/process/spawn.hpp"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -15,9 +15,9 @@
 #include <cstring>
 #include <system_error>
 
+#include "common/multiprocessing/process/resource_tracker.hpp"
+#include "common/os/children.hpp"
 #include "common/os/say.hpp"
-#include "common/os/team.hpp"
-#include "resource_tracker.hpp"
 
 namespace lab::start {
 namespace {

@@ -1,4 +1,4 @@
-#include "forkserver.hpp"
+#include "common/multiprocessing/process/forkserver.hpp"
 
 #include <fmt/format.h>
 #include <poll.h>
@@ -16,10 +16,10 @@
 #include <system_error>
 #include <vector>
 
+#include "common/multiprocessing/process/fork_messages.hpp"
+#include "common/multiprocessing/process/resource_tracker.hpp"
+#include "common/os/children.hpp"
 #include "common/os/say.hpp"
-#include "common/os/team.hpp"
-#include "fork_messages.hpp"
-#include "resource_tracker.hpp"
 
 namespace lab::start {
 namespace {

@@ -1,4 +1,4 @@
-#include "child.hpp"
+#include "common/multiprocessing/process/child.hpp"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -17,10 +17,10 @@
 #include <system_error>
 #include <thread>
 
+#include "common/multiprocessing/process/forkserver.hpp"
+#include "common/multiprocessing/process/spawn.hpp"
+#include "common/os/children.hpp"
 #include "common/os/say.hpp"
-#include "common/os/team.hpp"
-#include "forkserver.hpp"
-#include "spawn.hpp"
 
 namespace lab::start {
 namespace {

@@ -13,10 +13,10 @@
 #include <system_error>
 #include <vector>
 
+#include "common/multiprocessing/process/fork_messages.hpp"
+#include "common/multiprocessing/process/tracked_names.hpp"
+#include "common/multiprocessing/process/worker.hpp"
 #include "common/os/codec.hpp"
-#include "fork_messages.hpp"
-#include "tracked_names.hpp"
-#include "worker.hpp"
 
 namespace lab::start {
 

@@ -1,5 +1,5 @@
 // The tracker's rules, one test each. Every tracker here is a process of its own, with names of its own.
-#include "resource_tracker.hpp"
+#include "common/multiprocessing/process/resource_tracker.hpp"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -11,9 +11,9 @@
 
 #include <csignal>
 
-#include "common/os/team.hpp"
-#include "process.hpp"
-#include "test_main.hpp"
+#include "common/multiprocessing/process/process.hpp"
+#include "common/multiprocessing/process/test_main.hpp"
+#include "common/os/children.hpp"
 
 namespace lab::start {
 namespace {

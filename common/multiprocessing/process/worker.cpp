@@ -1,4 +1,4 @@
-#include "worker.hpp"
+#include "common/multiprocessing/process/worker.hpp"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -15,10 +15,10 @@
 #include <cstdio>
 #include <cstring>
 
+#include "common/multiprocessing/process/exit_order.hpp"
+#include "common/os/children.hpp"
 #include "common/os/message.hpp"
 #include "common/os/say.hpp"
-#include "common/os/team.hpp"
-#include "exit_order.hpp"
 
 namespace lab::start {
 namespace {

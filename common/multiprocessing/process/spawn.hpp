@@ -6,7 +6,7 @@
 #include <csignal>
 #include <span>
 
-#include "worker.hpp"
+#include "common/multiprocessing/process/worker.hpp"
 
 namespace lab::start {
 

@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-#include "resource_tracker.hpp"
+#include "common/multiprocessing/process/resource_tracker.hpp"
 
 namespace lab::start {
 
