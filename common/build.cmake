@@ -59,6 +59,11 @@ function(add_unit_test file)
   add_executable(${target} ${file}_test.cpp)
   target_link_libraries(${target} PRIVATE ${ARGN} lab_options GTest::gtest_main)
   set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  get_filename_component(corpus ${CMAKE_CURRENT_SOURCE_DIR}/${file} DIRECTORY)
+  string(APPEND corpus /readers_corpus.txt)
+  if(file MATCHES "hostile$")  # replays what the fuzzer of its folder has found
+    set_source_files_properties(${file}_test.cpp PROPERTIES COMPILE_DEFINITIONS READERS_CORPUS="${corpus}")
+  endif()
   lab_test(${target} $<TARGET_FILE:${target}>)
 endfunction()
 

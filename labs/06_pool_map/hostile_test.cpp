@@ -10,7 +10,7 @@ namespace lab::pool {
 namespace {
 
 TEST(Hostile, TheFuzzersCorpusIsAnsweredWithSentences) {
-  const auto inputs = read_corpus(__FILE__);
+  const auto inputs = read_corpus(READERS_CORPUS);
   EXPECT_GT(inputs.size(), 20u);
   for (const std::string& input : inputs) EXPECT_NO_THROW(read_hostile_bytes(input));
 }

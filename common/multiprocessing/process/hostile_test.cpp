@@ -19,7 +19,7 @@ namespace {
 using std::string_literals::operator""s;
 
 TEST(Hostile, TheFuzzersCorpusIsAnsweredOrRefused) {
-  const auto inputs = read_corpus(__FILE__);
+  const auto inputs = read_corpus(READERS_CORPUS);
   EXPECT_GT(inputs.size(), 20u);
   for (const std::string& input : inputs) EXPECT_NO_THROW(read_hostile_bytes(input));
 }
