@@ -1,34 +1,10 @@
 #include "common/kernels/busy_wait.hpp"
 
 #include <gtest/gtest.h>
-#include <sys/ptrace.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include <csignal>
+#include "common/kernels/test_instructions.hpp"
 
 namespace {
-
-// Instructions from a stop before busy_wait(n) to the exit after it, counted by single steps; -1 where tracing is
-// forbidden. Counted rather than timed, so that a busy machine cannot fail the test.
-long instructions(std::uint64_t n) {
-  const pid_t child = fork();
-  if (child == 0) {
-    if (ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) != 0) _exit(1);
-    raise(SIGSTOP);
-    _exit(static_cast<int>(lab::busy_wait(n)));
-  }
-  long steps = 0;
-  int status = 0;
-  waitpid(child, &status, 0);
-  if (!WIFSTOPPED(status)) return -1;
-  while (WIFSTOPPED(status)) {
-    ++steps;
-    if (ptrace(PTRACE_SINGLESTEP, child, nullptr, nullptr) != 0) kill(child, SIGKILL);
-    waitpid(child, &status, 0);
-  }
-  return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? steps : -1;
-}
 
 TEST(BusyWait, EndsAtZero) {
   EXPECT_EQ(lab::busy_wait(0), 0u);
@@ -36,7 +12,8 @@ TEST(BusyWait, EndsAtZero) {
 }
 
 TEST(BusyWait, EveryCountIsExecuted) {
-  const long few = instructions(128), twice = instructions(256), many = instructions(1280);
+  const auto counting = [](std::uint64_t n) { return lab::instructions([n] { lab::busy_wait(n); }); };
+  const long few = counting(128), twice = counting(256), many = counting(1280);
   if (few < 0) GTEST_SKIP() << "ptrace is not permitted here";
   EXPECT_GE(twice - few, 128 * 2) << "at least a subtraction and a branch a count";
   EXPECT_EQ(many - few, 9 * (twice - few)) << "the cost must be linear in n";

@@ -1,0 +1,35 @@
+// For tests of what the compiler made: counts instructions rather than time, so that a busy machine cannot fail them.
+#pragma once
+
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+
+namespace lab {
+
+/// Instructions that a forked child executes in body(), counted by single steps, plus a constant; -1 where tracing is
+/// forbidden. Steps cost microseconds each: keep the body small.
+template <class Body>
+long instructions(const Body& body) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    if (::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) != 0) ::_exit(1);
+    ::raise(SIGSTOP);
+    body();
+    ::_exit(0);
+  }
+  long steps = 0;
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  if (!WIFSTOPPED(status)) return -1;
+  while (WIFSTOPPED(status)) {
+    ++steps;
+    if (::ptrace(PTRACE_SINGLESTEP, child, nullptr, nullptr) != 0) ::kill(child, SIGKILL);
+    ::waitpid(child, &status, 0);
+  }
+  return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? steps : -1;
+}
+
+}  // namespace lab
