@@ -29,7 +29,7 @@ menu:
 	fi
 
 setup:
-	@common/course/setup.sh
+	@common/course/setup.sh --all
 
 all: setup
 	$(call build,)

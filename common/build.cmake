@@ -1,5 +1,10 @@
-# What the project builds with, and the two functions the folders below call: add_unit_test and add_lab.
+# What the project builds with, and the functions the folders below call: add_unit_test, add_fuzz, add_lab and left_out.
 
+if((CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 12) OR
+   (CMAKE_CXX_COMPILER_ID STREQUAL "Clang" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 14))
+  message(FATAL_ERROR "${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION} is too old: the course needs GCC 12, clang 14 or a newer one "
+                      "(make test CMAKE_ARGS=-DCMAKE_CXX_COMPILER=g++-12)")
+endif()
 find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)
 find_package(benchmark 1.7 REQUIRED)
@@ -90,6 +95,16 @@ function(add_fuzz file)
     set_tests_properties(${target} PROPERTIES LABELS fuzz)
     add_dependencies(fuzz ${target} guard)
   endif()
+endfunction()
+
+# left_out(<what> <Debian packages>): says what is not built here, and what to install for it. Where CI is set, and all
+# should be there, that is a failure.
+function(left_out what packages)
+  set(kind STATUS)
+  if("$ENV{CI}" STREQUAL "true")
+    set(kind FATAL_ERROR)
+  endif()
+  message(${kind} "${what} is left out (apt-get install ${packages})")
 endfunction()
 
 add_custom_target(all_labs)  # the labs without the tests: what `make run` builds

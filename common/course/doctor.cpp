@@ -200,7 +200,7 @@ void programs() {
     finding(there ? "ok" : "note", subject, there ? std::string(program) + " is there" : "missing: its lab is skipped",
             there ? "" : fmt::format("sudo apt-get install {}", package));
   };
-  wanted("Redis", "redis-server", "redis-server");
+  wanted("Redis", "redis-check-rdb", "redis-tools");  // the server itself, by another name and without a service
   wanted("MPI", "mpirun", "openmpi-bin libopenmpi-dev");
   for (const char* python : {"python3", "/usr/bin/python3"}) {
     if (std::system(fmt::format("{} -c 'import matplotlib' </dev/null >/dev/null 2>&1", python).c_str()) != 0) continue;
