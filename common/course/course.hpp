@@ -36,17 +36,10 @@ int run(const House&, const std::vector<std::string>& lab_arguments, Limits = {}
 /// Probes what decides whether timings on this machine mean anything, a line a finding; changes nothing. Returns 0.
 int doctor();
 
-/// Where the project breaks the rules of its own house: sentences, and remarks that break none.
-struct Inspection {
-  std::vector<std::string> violations, notes;
-};
+/// Where the project at `root` breaks the rules of its own house: layers, the parts and the length of each lab, dead links.
+std::vector<std::string> inspect(const std::filesystem::path& root);
 
-/// Inspects `files` (paths relative to `root`); `tracked` are those whose place at the top level matters.
-Inspection inspect(const std::filesystem::path& root, const std::vector<std::string>& files,
-                   const std::vector<std::string>& tracked);
-
-/// Inspects the project at `root` (in a git checkout, what git tracks or would add) and prints the outcome. Returns 1
-/// when a rule is broken.
+/// Inspects the project at `root` and prints the outcome. Returns 1 when a rule is broken.
 int check(const std::filesystem::path& root);
 
 }  // namespace lab::course

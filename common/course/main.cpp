@@ -1,6 +1,7 @@
 // course: what stands around the labs. See --help.
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <stdexcept>
 
@@ -10,87 +11,51 @@
 
 namespace {
 
-constexpr const char* usage = R"(course <command> [--results DIR] [--labs DIR] [--bin DIR]
+using namespace lab::course;
 
-  menu         the labs, what was done, the verdicts, what is next
-  run [-- ...] every lab in order, then the scoreboard; what follows -- goes to each lab (-- --quick)
-  scoreboard   all claims, verdicts and floors of this machine: results/<machine>/scoreboard.md
-  doctor       whether this machine can be measured on; changes nothing
-  check        the rules of the house: pages, tests, layers, links
-
-  --results DIR  records and scoreboards, a folder a machine (results)
-  --labs DIR     the labs' folders (labs)
-  --bin DIR      the labs' executables (build/bin)
-
-Exit status: 0 done, 1 a lab failed, a record is damaged or a rule is broken, 2 bad options, 130 Ctrl-C
-)";
-
-struct Words {
-  std::string command;
-  std::filesystem::path results = "results";
-  lab::course::House house;
-  std::vector<std::string> lab_arguments;
-};
-
-/// Throws std::invalid_argument with a sentence.
-Words parse(const std::vector<std::string>& arguments) {
-  Words words;
-  for (std::size_t i = 0; i < arguments.size(); ++i) {
-    const auto& word = arguments[i];
-    const auto value = [&]() -> std::string {
-      if (i + 1 == arguments.size()) throw std::invalid_argument(word + " needs a folder: " + word + " DIR");
-      return arguments[++i];
-    };
-    if (i == 0) {
-      words.command = word;
-    } else if (word == "--results") {
-      words.results = value();
-    } else if (word == "--labs") {
-      words.house.labs = value();
-    } else if (word == "--bin") {
-      words.house.bin = value();
-    } else if (word == "--" && words.command == "run") {
-      words.lab_arguments.assign(arguments.begin() + static_cast<long>(i) + 1, arguments.end());
-      break;
-    } else {
-      throw std::invalid_argument(fmt::format("course {} does not know {}. See course --help.", words.command, word));
-    }
-  }
-  return words;
-}
-
-int dispatch(Words words) {
-  using namespace lab::course;
-  if (words.command == "doctor") return doctor();
-  if (words.command == "check") return check((std::filesystem::absolute(words.house.labs) / "..").lexically_normal());
-  if (words.command != "menu" && words.command != "run" && words.command != "scoreboard") {
-    throw std::invalid_argument(fmt::format("course has no command \"{}\". See course --help.", words.command));
-  }
-  words.house.records = words.results / lab::machine_id(lab::this_machine());
-  if (words.command == "scoreboard") return write_scoreboard(words.house);
-  if (words.command == "run") {
-    const auto& given = words.lab_arguments;
-    const bool full = std::count(given.begin(), given.end(), "--full") > 0;
-    return run(words.house, given, {.lab = full ? std::chrono::hours(3) : std::chrono::minutes(10)});
-  }
-  const auto labs = find_labs(words.house);
+int show_menu(const House& house) {
+  const auto labs = find_labs(house);
   fmt::print("{}", menu(labs));
   return report_damage(labs) ? 1 : 0;
+}
+
+/// Throws CLI::ParseError and std::invalid_argument, each with a sentence.
+int dispatch(CLI::App& app, int argc, char** argv) {
+  std::filesystem::path results = "results";
+  House house;
+  std::vector<std::string> given;
+  app.require_subcommand(1)->fallthrough();
+  app.add_option("--results", results, "records and scoreboards, a folder a machine")->capture_default_str();
+  app.add_option("--labs", house.labs, "the labs' folders")->capture_default_str();
+  app.add_option("--bin", house.bin, "the labs' executables")->capture_default_str();
+  app.add_subcommand("menu", "the labs, what was done, the verdicts, what is next");
+  app.add_subcommand("run", "every lab in order, then the scoreboard")
+      ->add_option("words", given, "behind --: goes to each lab, such as -- --quick");
+  app.add_subcommand("scoreboard", "all claims, verdicts and floors of this machine");
+  app.add_subcommand("doctor", "whether this machine can be measured on; changes nothing");
+  app.add_subcommand("check", "the rules of the house: pages, tests, layers, links");
+  app.failure_message([](const CLI::App* own, const CLI::Error& error) { return fmt::format("{}.\n\n{}", error.what(), own->help()); });
+  app.footer("Exit status: 0 done, 1 a lab failed, a record is damaged or a rule is broken, 2 bad options, 130 Ctrl-C");
+  app.parse(argc, argv);
+
+  if (app.got_subcommand("doctor")) return doctor();
+  const auto root = (std::filesystem::absolute(house.labs) / "..").lexically_normal();
+  if (app.got_subcommand("check")) return check(root);
+  house.records = results / lab::machine_id(lab::this_machine());
+  if (app.got_subcommand("menu")) return show_menu(house);
+  if (app.got_subcommand("scoreboard")) return write_scoreboard(house);
+  const bool full = std::count(given.begin(), given.end(), "--full") > 0;
+  return run(house, given, {.lab = full ? std::chrono::hours(3) : std::chrono::minutes(10)});
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  const std::vector<std::string> arguments(argv + 1, argv + argc);
-  const bool help =
-      !arguments.empty() && (arguments[0] == "--help" || (arguments.size() > 1 && arguments[1] == "--help"));
-  if (arguments.empty() || help) {
-    if (help) return fmt::print("{}", usage), 0;
-    lab::say("{}", usage);
-    return 2;
-  }
+  CLI::App app("What stands around the labs.", "course");
   try {
-    return dispatch(parse(arguments));
+    return dispatch(app, argc, argv);
+  } catch (const CLI::ParseError& answer) {  // --help, too
+    return app.exit(answer) == 0 ? 0 : 2;
   } catch (const std::invalid_argument& error) {
     lab::say("{}\n", error.what());
     return 2;

@@ -22,14 +22,18 @@ using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
 /// The signals that end a run, and SIGCHLD, are taken with sigtimedwait while this lives: no handler, no race.
+/// Where we were started with SIGCHLD ignored, the kernel would reap the labs itself and their statuses be lost.
 class TakenSignals {
  public:
-  TakenSignals() {
+  TakenSignals() : outer_reaping_(std::signal(SIGCHLD, SIG_DFL)) {
     sigemptyset(&taken_);
     for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGCHLD}) sigaddset(&taken_, signal);
     sigprocmask(SIG_BLOCK, &taken_, &outer_);
   }
-  ~TakenSignals() { sigprocmask(SIG_SETMASK, &outer_, nullptr); }
+  ~TakenSignals() {
+    sigprocmask(SIG_SETMASK, &outer_, nullptr);
+    std::signal(SIGCHLD, outer_reaping_);
+  }
   TakenSignals(const TakenSignals&) = delete;
   TakenSignals& operator=(const TakenSignals&) = delete;
 
@@ -43,6 +47,7 @@ class TakenSignals {
 
  private:
   sigset_t taken_, outer_;
+  void (*outer_reaping_)(int);
 };
 
 struct Ending {
@@ -84,11 +89,12 @@ Ending run_lab(const std::vector<std::string>& command, const TakenSignals& sign
   const pid_t lab = start(command, signals.outer());
   Ending ending;
   auto deadline = Clock::now() + limits.lab;
-  while (wait_for_child(lab, &ending.status, WNOHANG) == 0) {
+  pid_t ended = 0;
+  while ((ended = wait_for_child(lab, &ending.status, WNOHANG)) == 0) {
     if (Clock::now() > deadline) {
       ending.hung = !ending.interrupted;
       kill(-lab, SIGKILL);
-      wait_for_child(lab, &ending.status);
+      ended = wait_for_child(lab, &ending.status);
       break;
     }
     const int signal = signals.next();
@@ -97,7 +103,9 @@ Ending run_lab(const std::vector<std::string>& command, const TakenSignals& sign
     if (!ending.interrupted) deadline = Clock::now() + limits.stop;  // a second Ctrl-C does not prolong it
     ending.interrupted = signal;
   }
+  const int error = errno;
   sweep(lab);
+  if (ended < 0) throw std::system_error(error, std::generic_category(), "cannot learn how a lab ended");
   return ending;
 }
 
