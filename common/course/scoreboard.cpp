@@ -93,7 +93,7 @@ std::string scoreboard(const std::vector<Lab>& labs, const std::string& machine)
     }
     const Record& record = *lab.record;
     text += fmt::format("{}, {}{}\n", record.size, record.date, differences(record, *reference));
-    if (record.prediction) text += fmt::format("\nPredicted: {}\n", *record.prediction);
+    for (const auto& [question, answer] : record.predictions) text += fmt::format("\n{} Predicted: {}\n", question, answer);
     text +=
         "\n| verdict | claim | estimate | band | valid rounds | reason | source |\n| --- | --- | --- | --- | --- | --- "
         "| --- |\n";

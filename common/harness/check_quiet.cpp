@@ -39,7 +39,7 @@ Tally compare(const std::vector<lab::Variant>& all, const std::string& a, const 
       .id = "pair", .text = "the pair takes the same time", .measure = lab::ratio(a, b).within(1, 1)};
   Tally tally;
   for (int run = 0; run < runs; ++run) {
-    const lab::Outcome outcome = lab::run_rounds(pair, {claim}, {.seed = static_cast<unsigned>(lab::now_ns())});
+    const lab::Outcome outcome = lab::run_rounds(pair, claim.measure.points, {.seed = static_cast<unsigned>(lab::now_ns())});
     const lab::ClaimResult result = lab::judge(claim, outcome.measurements, std::nullopt);
     if (result.valid_rounds < lab::kLeastRounds || !result.low) continue;
     ++tally.judged;
@@ -53,7 +53,7 @@ Tally compare(const std::vector<lab::Variant>& all, const std::string& a, const 
 }  // namespace
 
 int main() {
-  const std::vector<lab::Variant> variants = lab::list_variants();
+  const std::vector<lab::Variant> variants = lab::list_variants({});
   const Tally same = compare(variants, "one_name", "another_name", 100);
   const Tally apart = compare(variants, "tenth_more", "one_name", 20);
   fmt::print(

@@ -93,6 +93,26 @@ Point Point::labelled(std::string text) const {
   return copy;
 }
 
+Point Point::same_code() const {
+  Point copy = *this;
+  copy.code = Code::same;
+  return copy;
+}
+
+Point Point::own_kernel() const {
+  Point copy = *this;
+  copy.code = Code::own;
+  return copy;
+}
+
+Point Point::by_the_clock() const {
+  Point copy = *this;
+  copy.clock = true;
+  return copy;
+}
+
+Point::Point(Value value) : inputs{std::move(value)}, compute([](std::span<const double> x) { return x[0]; }) {}
+
 Point compute(std::vector<Value> inputs, std::function<double(std::span<const double>)> formula) {
   Point point;
   point.inputs = std::move(inputs);
@@ -122,6 +142,19 @@ Measure correctness(std::function<Seen()> look) {
   Measure measure = fact(std::move(look));
   measure.correctness = true;
   return measure;
+}
+
+std::vector<double> by_round(const Point& point, std::span<const Measurement> all) {
+  std::vector<double> numbers;
+  for (int round = 0; round <= last_round(all); ++round) {
+    std::vector<double> inputs;
+    for (const Value& value : point.inputs) {
+      if (const Measurement* m = find(all, value.variant, round)) inputs.push_back(read(*m, value));
+    }
+    if (inputs.size() != point.inputs.size()) continue;
+    if (const double number = point.compute(inputs); std::isfinite(number)) numbers.push_back(number);
+  }
+  return numbers;
 }
 
 int valid_rounds(const Measure& measure, std::span<const Measurement> all) {

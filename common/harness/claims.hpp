@@ -31,8 +31,17 @@ struct Value {
   std::string variant, counter;
 };
 
+/// What code a point's sides run, and so what a slow CPU can have cost them (reading-a-result.md, "Disturbance").
+/// any: each side felt between nothing and all of its own slowness. same: the same instructions on all sides, so that
+/// equal slowness cancels. own: the yardstick's own kernel, each worker a fixed share of it.
+enum class Code { any, same, own };
+
 /// A number computed from values of one round, and the band it must lie in.
 struct Point {
+  Point() = default;
+  Point(Value value);  ///< that value itself
+  Point(const char* variant) : Point(Value(variant)) {}
+  Point(std::string variant) : Point(Value(std::move(variant))) {}
   std::vector<Value> inputs;
   std::function<double(std::span<const double>)> compute;
   double low = -std::numeric_limits<double>::infinity();
@@ -43,6 +52,12 @@ struct Point {
   Point at_most(double to) const { return with(low, to); }
   Point at_least(double from) const { return with(from, high); }
   Point labelled(std::string text) const;
+  Point same_code() const;
+  Point own_kernel() const;
+  /// Sharing the cores is the subject: each side's full speed is that of its own number of busy CPUs.
+  Point by_the_clock() const;
+  Code code = Code::any;
+  bool clock = false;
 
  private:
   Point with(double from, double to) const;
@@ -93,6 +108,9 @@ inline constexpr int kLeastRounds = 6;
 
 /// Rounds in which every input of every point is valid (the fewest over the points).
 int valid_rounds(const Measure&, std::span<const Measurement>);
+
+/// The point's number in each round in which all its inputs were measured.
+std::vector<double> by_round(const Point& point, std::span<const Measurement> all);
 
 /// Answers the claim. `untimeable`: why no timing of this build counts, if so. Pure: the same rounds, the same answer.
 ClaimResult judge(const Claim&, std::span<const Measurement>, const std::optional<std::string>& untimeable);

@@ -6,8 +6,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 #include <csignal>
+#include <cstring>
 #include <ctime>
 #include <iostream>
 #include <regex>
@@ -81,9 +83,12 @@ void check_names(const Lab& lab, const std::vector<Variant>& variants, bool chos
     }
   }
   for (const auto& [mechanism, floor] : lab.floors) names.insert(names.end(), {mechanism, floor});
+  for (const Row& row : lab.rows) {
+    for (const Value& value : row.value.inputs) names.push_back(value.variant);
+  }
   for (const std::string& name : names) {
     if (!known(name) && !chosen)
-      throw std::logic_error("a claim or floor names the variant '" + name + "', and there is none");
+      throw std::logic_error("a claim, row or floor names the variant '" + name + "', and there is none");
   }
 }
 
@@ -108,92 +113,130 @@ void check_writable(const fs::path& path, const std::string& hint) {
     throw BadOption(fmt::format("cannot write {}: {}; {}", path.string(), error.message(), hint));
 }
 
-fs::path record_path(const Options& options, const std::string& name) {
-  fs::path path = options.out.empty() ? fs::path("results") / machine_id(machine()) : fs::path(options.out);
-  if (path.extension() != ".json") path /= name + ".json";
-  if (!options.benchmark_out.empty()) check_writable(options.benchmark_out, "choose another --benchmark_out");
-  check_writable(
-      path, options.out.empty() ? "run it in a folder you may write to, or use --out FOLDER" : "choose another --out");
+// What sets this run apart from the plain one, as part of a file's name: ".workers=1,2,4.every=10". Empty for the plain one.
+std::string apart(const CommandLine& line, const std::vector<Option>& own) {
+  std::string suffix;
+  const auto add = [&](std::string_view name, std::string value) {
+    for (char& c : value) {
+      if (!std::isalnum(static_cast<unsigned char>(c)) && !std::strchr(",-+", c)) c = '_';
+    }
+    suffix += fmt::format(".{}={}", name, value.substr(0, 60));
+  };
+  if (!line.workers.empty()) add("workers", fmt::format("{}", fmt::join(line.workers, ",")));
+  if (line.rounds) add("rounds", std::to_string(line.rounds));
+  if (!line.filter.empty()) add("filter", line.filter);
+  for (const Option& o : own) {
+    if (line.given.count(o.name)) add(o.name.substr(o.name.find_first_not_of('-')), *o.value);
+  }
+  return suffix;
+}
+
+fs::path record_path(const CommandLine& line, const std::string& file) {
+  fs::path path = line.out.empty() ? fs::path("results") / machine_id(machine()) : fs::path(line.out);
+  if (path.extension() != ".json") path /= file + ".json";
+  if (!line.benchmark_out.empty()) check_writable(line.benchmark_out, "choose another --benchmark_out");
+  check_writable(path, line.out.empty() ? "run it in a folder you may write to, or use --out FOLDER" : "choose another --out");
   return path;
 }
 
-// A record of a larger run is not replaced by that of a trial, unless --out says so.
-bool keep_existing(const fs::path& path, const Options& options) {
-  if (!options.out.empty() || !fs::exists(path)) return false;
+// A record of a larger run is not replaced by that of a smaller one, unless --out says so.
+bool keep_existing(const fs::path& path, const CommandLine& line) {
+  if (!line.out.empty() || !fs::exists(path)) return false;
   const auto rank = [](const std::string& size) { return size == "full" ? 2 : size == "normal" ? 1 : 0; };
   try {
-    return rank(read_record(path).size) > rank(options.filter.empty() ? options.size : "quick");
+    return rank(read_record(path).size) > rank(line.size);
   } catch (const std::runtime_error&) {
     return false;  // damaged: better replaced
   }
 }
 
-std::optional<std::string> ask_prediction(const Lab& lab, const Options& options) {
+// Asks the rows' questions; an answer that is Enter alone is none.
+Predictions ask(const Lab& lab, const CommandLine& line) {
   say("{}\n\n  {}\n", lab.title, lab.question);
   const bool terminal = ::isatty(STDIN_FILENO) && ::isatty(STDERR_FILENO);
-  if (lab.predict.empty() || !(options.has_predict ? options.predict : terminal)) return std::nullopt;
-  say("\n  Your prediction: {}\n  (Enter skips) > ", lab.predict);
-  std::string answer;
-  std::getline(std::cin, answer);
-  if (!terminal) say("\n");
-  return answer.empty() ? std::nullopt : std::optional(answer.substr(0, 500));
+  Predictions predictions;
+  if (!line.predict.value_or(terminal)) return predictions;
+  for (const Row& row : lab.rows) {
+    if (row.ask.empty()) continue;
+    if (predictions.empty()) say("\n  Your predictions (Enter skips one):\n");
+    say("  {} > ", row.ask);
+    std::string answer;
+    std::getline(std::cin, answer);
+    if (!terminal) say("\n");
+    predictions.emplace_back(row.ask, answer.substr(0, 200));
+  }
+  std::erase_if(predictions, [](const auto& p) { return p.second.empty(); });
+  return predictions;
 }
 
-Outcome measure_here(const Options& options, const std::vector<Variant>& variants, const Lab& lab, int rounds,
+Outcome measure_here(const CommandLine& line, const std::vector<Variant>& variants, const Lab& lab, int rounds,
                      const std::string& label) {
   Progress progress(label);
-  std::vector<Claim> need_rounds = lab.claims;  // floors, too, are worth the rounds an interval takes
-  for (const auto& [mechanism, floor] : lab.floors) need_rounds.push_back({.measure = ratio(mechanism, floor)});
-  return run_rounds(variants, need_rounds,
+  std::vector<Point> points;  // floors, too, are worth the rounds an interval takes
+  for (const Claim& claim : lab.claims) {
+    if (claim.needs.empty()) points.insert(points.end(), claim.measure.points.begin(), claim.measure.points.end());
+  }
+  for (const auto& [mechanism, floor] : lab.floors) points.push_back(ratio(mechanism, floor));
+  return run_rounds(variants, points,
                     {.rounds = rounds,
-                     .seed = options.seed,
-                     .least_seconds = options.size == "quick" ? 0.005 : 0.020,
-                     .stretch = options.size == "quick" ? 0.0 : 3.0,
+                     .seed = line.seed,
+                     .least_seconds = line.quick() ? 0.005 : 0.020,
+                     .stretch = line.quick() ? 0.0 : 1.5,
                      .progress = [&](double done, double left) { progress.show(done, left); }});
 }
 
-int run_lab(const std::string& name, int argc, char** argv, const Lab& lab) {
-  Options options = parse_options(argc, argv, name, lab);
-  if (options.answered) return 0;
-  for (const auto& [show, function] : lab.shows) {
-    if (show == options.show) return function(), 0;
+int run_lab(const std::string& name, int argc, char** argv, Experiment experiment, const std::vector<Option>& own) {
+  CommandLine line = parse_command_line(argc, argv, name, experiment, own);
+  if (line.answered) return 0;
+  const Lab lab = experiment(line);
+  if (lab.instead) return lab.instead();
+  if (!line.show.empty()) {
+    std::string names;
+    for (const auto& [show, function] : lab.shows) {
+      if (show == line.show) return function(), 0;
+      names += (names.empty() ? "" : ", ") + show;
+    }
+    throw BadOption(names.empty() ? "--show: this lab has no demonstrations"
+                                  : fmt::format("--show {}: the demonstrations are {}", line.show, names));
   }
-  const std::vector<Variant> every = list_variants();
-  if (!options.workers.empty() && !worker_counts_matter())
+  const std::vector<Variant> every = list_variants(line);
+  const auto counts_workers = [](const Variant& v) { return v.name.find("workers:") != std::string::npos; };
+  if (!line.workers.empty() && std::none_of(every.begin(), every.end(), counts_workers))
     say("{}: no variant of this lab takes a number of workers; --workers changes nothing\n", name);
-  check_names(lab, every, !options.workers.empty());
-  if (options.list_claims) return list_claims(lab), 0;
+  if (!lab.trace && line.trace.value_or(false) && line.part.empty())
+    say("{}: this lab has no timeline; --trace changes nothing\n", name);
+  check_names(lab, every, !line.workers.empty());
+  if (line.list_claims) return list_claims(lab), 0;
   if (!machine().real) {
     throw MissingPrerequisite(
         "hwloc was told of another machine than this one; unset HWLOC_SYNTHETIC and HWLOC_XMLFILE");
   }
 
-  options.library.insert(options.library.begin(), argv[0]);
-  int left = static_cast<int>(options.library.size());
-  benchmark::Initialize(&left, options.library.data());
-  if (left > 1) throw BadOption(fmt::format("{}: Google Benchmark knows no such flag", options.library[1]));
-  const std::vector<Variant> variants = choose(every, options.filter);
-  if (options.list_variants) {
+  line.library.insert(line.library.begin(), argv[0]);
+  int left = static_cast<int>(line.library.size());
+  benchmark::Initialize(&left, line.library.data());
+  if (left > 1) throw BadOption(fmt::format("{}: Google Benchmark knows no such flag", line.library[1]));
+  const std::vector<Variant> variants = choose(every, line.filter);
+  if (line.list_variants) {
     for (const Variant& v : variants) fmt::print("{}\n", v.name);
     return 0;
   }
 
-  const int rounds = options.rounds ? options.rounds : options.size == "quick" ? 3 : options.size == "full" ? 31 : 15;
-  if (!options.part.empty()) {
-    const Part part(options.part);
-    send_part(part.fd, measure_here(options, variants, lab, part.rounds, name + " " + part.label));
+  const int rounds = line.rounds ? line.rounds : line.quick() ? 3 : line.full() ? 31 : 15;
+  if (!line.part.empty()) {
+    const Part part(line.part);
+    send_part(part.fd, measure_here(line, variants, lab, part.rounds, name + " " + part.label));
     return 0;
   }
 
-  const fs::path path = record_path(options, name);
-  Record record{.name = name, .title = lab.title, .size = options.size};
+  const fs::path path = record_path(line, name + apart(line, own));
+  Record record{.name = name, .title = lab.title, .size = line.size};
   record.date = fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)));
   record.environment = environment(machine());
-  record.prediction = ask_prediction(lab, options);
+  record.predictions = ask(lab, line);
   for (const auto& [title, make] : lab.tables) record.tables.emplace_back(title, make());
 
-  const Outcome outcome = options.size == "full" ? measure_in_parts(rounds, argc, argv)
-                                                 : measure_here(options, variants, lab, rounds, name);
+  const Outcome outcome = line.full() ? measure_in_parts(rounds, argc, argv) : measure_here(line, variants, lab, rounds, name);
   bool right = outcome.wrong.empty();
   for (const Claim& claim : lab.claims) {
     record.claims.push_back(judge(claim, outcome.measurements, untimeable()));
@@ -204,29 +247,29 @@ int run_lab(const std::string& name, int argc, char** argv, const Lab& lab) {
   record.benchmark_json = as_benchmark_output(outcome.measurements, "json");
   const std::string json = to_json(record);
 
-  if (options.format == "console") {
+  if (line.format == "console") {
     for (const auto& [title, content] : record.tables) fmt::print("\n{}\n{}\n", title, content);
-    fmt::print("\nMedians of the valid rounds\n{}{}\n", as_benchmark_output(outcome.measurements, "console"),
-               floor_lines(record.floors));
-    if (record.prediction) fmt::print("You predicted: {}\n\n", *record.prediction);
+    fmt::print("{}", row_lines(lab.rows, record.predictions, outcome.measurements));
+    if (line.details) fmt::print("\nMedians of all rounds\n{}", as_benchmark_output(outcome.measurements, "console"));
+    fmt::print("{}\n", floor_lines(record.floors));
     for (std::size_t i = 0; i < lab.claims.size(); ++i)
       fmt::print("{}", verdict_lines(lab.claims[i], record.claims[i]));
   } else {
-    fmt::print("{}", options.format == "json" ? json : as_benchmark_output(outcome.measurements, "csv"));
+    fmt::print("{}", line.format == "json" ? json : as_benchmark_output(outcome.measurements, "csv"));
   }
   std::fflush(stdout);
   for (const std::string& sentence : outcome.wrong) say("wrong answer: {}\n", sentence);
 
-  if (!options.benchmark_out.empty()) {
-    write_whole(options.benchmark_out, options.benchmark_out_format == "json"
-                                           ? json
-                                           : as_benchmark_output(outcome.measurements, options.benchmark_out_format));
+  if (!line.benchmark_out.empty()) {
+    write_whole(line.benchmark_out, line.benchmark_out_format == "json"
+                                        ? json
+                                        : as_benchmark_output(outcome.measurements, line.benchmark_out_format));
   }
-  if (keep_existing(path, options)) {
+  if (keep_existing(path, line)) {
     say("\n{} holds a longer run's record and was kept; --out FOLDER writes this one\n", path.string());
   } else {
     write_whole(path, json);
-    if (lab.trace && options.trace) {
+    if (lab.trace && line.trace.value_or(true)) {
       Trace trace;
       lab.trace(trace);
       write_whole(fs::path(path).replace_extension(".trace.json"), trace.to_json());
@@ -234,7 +277,7 @@ int run_lab(const std::string& name, int argc, char** argv, const Lab& lab) {
     say("\nrecord: {}\n", path.string());
   }
   const std::string next = next_lab(name);
-  say("Now read labs/{}/AFTER.md{}\n", name, next.empty() ? "" : "; next: make lab-" + next.substr(0, 2));
+  say("Now read labs/{}/AFTER.md{}\n", name, next.empty() ? "" : fmt::format("; next: labs/{}/README.md", next));
   return right ? 0 : 1;
 }
 
@@ -251,7 +294,7 @@ std::string needs_hardware_threads() {
 }
 std::string needs_equal_cores() { return machine().kinds() == 1 ? "" : "cores of one kind"; }
 
-int run(int argc, char** argv, const Lab& lab) {
+int run(int argc, char** argv, Experiment experiment, std::vector<Option> own) {
   const std::string name = executable().filename().string();
   // A closed standard descriptor's number would go to some pipe next, and what is meant for a person into that.
   for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
@@ -261,7 +304,7 @@ int run(int argc, char** argv, const Lab& lab) {
   std::signal(SIGCHLD, SIG_DFL);  // inherited as ignored, it would hide how workers end
   for (const int signal : {SIGINT, SIGTERM, SIGHUP}) std::signal(signal, end_at_once);
   try {
-    const int status = run_lab(name, argc, argv, lab);
+    const int status = run_lab(name, argc, argv, experiment, own);
     if (std::fflush(stdout) == 0 && !std::ferror(stdout)) return status;
     say("{}: not all of the result could be written to stdout; is it full, or closed?\n", name);
     return 2;

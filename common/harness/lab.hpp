@@ -4,6 +4,7 @@
 #include <benchmark/benchmark.h>
 
 #include <functional>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -27,10 +28,18 @@ struct Option {
   std::vector<std::string> allowed;  ///< empty: anything
 };
 
+/// A line of the table that a person reads first.
+struct Row {
+  std::string name;  ///< "two threads under the lock"
+  Point value;       ///< a variant's time by its name, a counter, or a formula: ratio(a, b)
+  std::string unit;  ///< "x", "MiB"; empty: the value is in seconds, shown in the unit that fits
+  std::string ask;   ///< a question that is asked before the run, on the page in the same words; its answer stands beside
+};
+
 struct Lab {
-  std::string title;     ///< "The interpreter lock"
-  std::string question;  ///< shown before the run
-  std::string predict;   ///< what the user is asked to predict; an answer is stored, never judged
+  std::string title;      ///< "The interpreter lock"
+  std::string question;   ///< shown before the run
+  std::vector<Row> rows;  ///< 5 to 8
   std::vector<Claim> claims;
   /// Mechanism and the floor below it, both variants: the least the machine charges for the same protocol.
   std::vector<std::pair<std::string, std::string>> floors;
@@ -38,15 +47,24 @@ struct Lab {
   std::vector<std::pair<std::string, std::function<std::string()>>> tables;
   /// Records a timeline, once, after the rounds.
   std::function<void(Trace&)> trace;
-  std::vector<Option> options;
   /// Demonstrations for --show NAME, run instead of the experiment; their output goes to stdout.
   std::vector<std::pair<std::string, std::function<void()>>> shows;
+  /// Runs instead of the experiment where the lab's own options ask for that; returns the exit status.
+  std::function<int()> instead;
 };
 
-/// Parses the options, measures, judges, prints and records. Returns the exit status: 0 ran, 1 a wrong answer or a
-/// crash, 2 bad options, 77 a missing prerequisite; on Ctrl-C the program ends with 130. Call it from main and return
-/// what it returns.
-int run(int argc, char** argv, const Lab& lab);
+/// Makes the lab once the options are known.
+using Experiment = Lab (*)(const Options&);
+
+/// Parses the options, makes the lab, measures, judges, prints and records. Returns the exit status: 0 ran, 1 a wrong
+/// answer or a crash, 2 bad options, 77 a missing prerequisite; on Ctrl-C the program ends with 130. Call it from main
+/// and return what it returns. `own`: the lab's own options.
+int run(int argc, char** argv, Experiment experiment, std::vector<Option> own = {});
+
+/// Words on the command line that cannot be followed: status 2. An experiment may throw it, too.
+struct BadOption : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
 
 /// Thrown where a prerequisite turns out to be missing: the lab says the sentence and ends with status 77.
 struct MissingPrerequisite : std::runtime_error {

@@ -250,7 +250,7 @@ TEST_F(RunLab, WritesARecordAndSaysItsVerdicts) {
   EXPECT_EQ(r.name, "test_lab");
   EXPECT_EQ(r.title, "A lab for tests");
   EXPECT_EQ(r.size, "quick");
-  EXPECT_FALSE(r.prediction);
+  EXPECT_TRUE(r.predictions.empty());
   ASSERT_EQ(r.claims.size(), 4u);
   EXPECT_EQ(r.claims[0].rounds, 3);
   EXPECT_EQ(r.claims[0].verdict, "can't tell");
@@ -299,13 +299,14 @@ TEST_F(RunLab, PrintsJsonOrCsvAndNothingElse) {
 
 TEST_F(RunLab, StoresAPredictionFromAPipe) {
   ASSERT_EQ(run(quick({"--predict"}), "ten percent\n"), 0);
-  EXPECT_EQ(record().prediction, "ten percent");
+  EXPECT_EQ(record().predictions, (lab::Predictions{{"How much slower?", "ten percent"}}));
+  EXPECT_TRUE(contains(out_, "you predicted ten percent")) << out_;
   EXPECT_TRUE(contains(err_, "how much slower?")) << err_;
   EXPECT_TRUE(contains(out_, "ten percent")) << out_;
   ASSERT_EQ(run(quick({"--predict"}), "\n"), 0);
-  EXPECT_FALSE(record().prediction);
+  EXPECT_TRUE(record().predictions.empty());
   ASSERT_EQ(run(quick({"--no-predict"}), "unasked\n"), 0);
-  EXPECT_FALSE(record().prediction);
+  EXPECT_TRUE(record().predictions.empty());
   EXPECT_FALSE(contains(err_, "how much slower?")) << err_;
 }
 

@@ -95,7 +95,7 @@ void expect(benchmark::State& state, bool right, const std::string& otherwise) {
   if (!right) state.SkipWithError(otherwise.c_str());
 }
 
-Raw measure(benchmark::internal::Benchmark* family, const std::string& variant, Kind kind, std::int64_t iterations,
+Raw measure(Family* family, const std::string& variant, Kind kind, std::int64_t iterations,
             Yardstick& yardstick, ForeignLoad& foreign) {
   Raw raw{.kind = kind};
   raw.measurement.variant = variant;

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <type_traits>
 #include <vector>
 
 #include "common/harness/validity.hpp"
@@ -13,6 +14,9 @@
 #include "common/os/team.hpp"
 
 namespace lab {
+
+/// What BENCHMARK declares, under the one name that all versions of the library have for it.
+using Family = std::remove_pointer_t<decltype(benchmark::RegisterBenchmark("", static_cast<void (*)(benchmark::State&)>(nullptr)))>;
 
 /// Runs the benchmark's loop in `size` workers: each calls work(worker) state.max_iterations times after a common
 /// start. The measured time is that from the first worker's start to the last one's end. Returns the workers' reports,
@@ -29,7 +33,7 @@ void timed(double seconds);
 void expect(benchmark::State& state, bool right, const std::string& otherwise);
 
 /// For the rounds, not for labs: runs one variant once with that many iterations. Throws what the benchmark throws.
-Raw measure(benchmark::internal::Benchmark* family, const std::string& variant, Kind kind, std::int64_t iterations,
+Raw measure(Family* family, const std::string& variant, Kind kind, std::int64_t iterations,
             Yardstick& yardstick, ForeignLoad& foreign);
 
 }  // namespace lab

@@ -31,7 +31,7 @@ std::vector<std::int64_t> parse_workers(const std::string& list) {
 }
 
 // Takes the library's flags out of argv: those we answer ourselves, those that would undo the rounds, and the rest.
-std::vector<std::string> separate_library_flags(int argc, char** argv, Options& options) {
+std::vector<std::string> separate_library_flags(int argc, char** argv, CommandLine& options) {
   std::vector<std::string> ours;
   const std::vector<std::string> undoing{"repetitions",
                                          "min_time",
@@ -78,59 +78,60 @@ std::vector<std::string> separate_library_flags(int argc, char** argv, Options& 
 
 }  // namespace
 
-Options parse_options(int argc, char** argv, const std::string& name, const Lab& lab) {
-  Options options;
-  std::vector<std::string> words = separate_library_flags(argc, argv, options);
+CommandLine parse_command_line(int argc, char** argv, const std::string& name, Experiment experiment,
+                               const std::vector<Option>& own) {
+  CommandLine line;
+  std::vector<std::string> words = separate_library_flags(argc, argv, line);
   std::reverse(words.begin(), words.end());  // CLI11 takes them from the back
 
-  CLI::App app(fmt::format("Lab {} · {}\n{}", name.substr(0, 2), lab.title, lab.question), name);
+  CLI::App app("", name);
+  std::string workers;
   auto* quick = app.add_flag_callback(
-      "--quick", [&] { options.size = "quick"; }, "3 rounds, no verdicts on times: does it run?");
+      "--quick", [&] { line.size = "quick"; }, "3 rounds, no verdicts on times: does it run?");
   app.add_flag_callback(
-         "--full", [&] { options.size = "full"; },
+         "--full", [&] { line.size = "full"; },
          "31 rounds over several fresh processes; more sizes where the lab has them")
       ->excludes(quick);
-  app.add_option("--workers", options.workers, "numbers of workers, such as 1,2,4, where the lab compares them");
-  app.add_option("--rounds", options.rounds,
-                 fmt::format("rounds to measure; fewer than {} carry no verdict", kLeastRounds))
+  app.add_option("--workers", workers, "numbers of workers, such as 1,2,4, where the lab compares them");
+  app.add_option("--rounds", line.rounds, fmt::format("rounds to measure; fewer than {} carry no verdict", kLeastRounds))
       ->check(CLI::Range(1, 1000));
-  app.add_option("--seed", options.seed, "of the order of variants within the rounds; default: the time")
+  app.add_option("--seed", line.seed, "of the order of variants within the rounds; default: the time")
       ->check(CLI::Range(0u, std::numeric_limits<unsigned>::max()));
-  app.add_option("--out", options.out, "folder for the record, or a file ending in .json; default results/<machine>");
-  auto* trace = app.add_flag("--trace,!--no-trace", options.trace, "record the timeline");
-  if (!lab.trace) trace->group("");  // not listed, yet taken: options for all labs in turn
-  app.add_flag("--claims", options.list_claims, "list the claims and their bands, measure nothing");
-  auto* predict = app.add_flag("--predict,!--no-predict", options.predict,
-                               "ask for your prediction first; by default on a terminal");
-  app.add_option("--part", options.part)->group("");
-  for (const Option& o : lab.options) {
+  app.add_option("--out", line.out, "folder for the record, or a file ending in .json; default results/<machine>");
+  app.add_flag("--trace,!--no-trace", line.trace, "record the timeline, where the lab has one; on unless refused");
+  app.add_flag("--details", line.details, "print every variant's median, as Google Benchmark prints it");
+  app.add_flag("--claims", line.list_claims, "list the claims and their bands, measure nothing");
+  app.add_flag("--predict,!--no-predict", line.predict, "ask for your predictions first; by default on a terminal");
+  app.add_option("--show", line.show, "a demonstration instead of the experiment, where the lab has one");
+  app.add_option("--part", line.part)->group("");
+  for (const Option& o : own) {
     auto* added = app.add_option(o.name, *o.value, o.help)->capture_default_str();
     if (!o.allowed.empty()) added->check(CLI::IsMember(o.allowed));
-  }
-  if (!lab.shows.empty()) {
-    std::vector<std::string> names;
-    for (const auto& [show, function] : lab.shows) names.push_back(show);
-    app.add_option("--show", options.show, "a demonstration instead of the experiment")->check(CLI::IsMember(names));
   }
   app.set_version_flag("--version", version());
   app.footer("Google Benchmark's flags work too: --benchmark_filter, _format, _out, _list_tests, _perf_counters ...");
   try {
     app.parse(words);
   } catch (const CLI::Success& success) {  // --help, --version
+    const Lab lab = experiment(line);
+    app.description(fmt::format("Lab {} · {}\n{}", name.substr(0, 2), lab.title, lab.question));
+    std::string shows;
+    for (const auto& [show, function] : lab.shows) shows += (shows.empty() ? " (" : ", ") + show;
+    if (!shows.empty()) app.get_option("--show")->description("a demonstration instead of the experiment" + shows + ")");
     app.exit(success);
-    options.answered = true;
-    return options;
+    line.answered = true;
+    return line;
   } catch (const CLI::ExtrasError&) {  // its own sentence lists them backwards
     throw BadOption(fmt::format("no such option or argument: {}", fmt::join(app.remaining(), " ")));
   } catch (const CLI::ParseError& error) {
     throw BadOption(error.what());
   }
-  if (!lab.trace && trace->count() && options.trace && options.part.empty())
-    say("{}: this lab has no timeline; --trace changes nothing\n", name);
-  options.has_predict = predict->count() > 0;
-  if (app.count("--workers")) set_worker_counts(parse_workers(options.workers));
-  if (!app.count("--seed")) options.seed = static_cast<unsigned>(now_ns());
-  return options;
+  if (app.count("--workers")) line.workers = parse_workers(workers);
+  if (!app.count("--seed")) line.seed = static_cast<unsigned>(now_ns());
+  for (const Option& o : own) {
+    if (app.count(o.name)) line.given.insert(o.name);
+  }
+  return line;
 }
 
 std::vector<Variant> choose(std::vector<Variant> variants, std::string filter) {

@@ -103,7 +103,8 @@ Record read_record(const std::filesystem::path& path) {
           {f.at("mechanism"), f.at("floor"), number(f.at("ratio")), number(f.at("low")), number(f.at("high"))});
     }
     for (const auto& [key, value] : lab.at("environment").items()) record.environment.emplace_back(key, text(value));
-    record.prediction = text(lab.at("prediction"));
+    for (const ordered_json& p : lab.at("prediction").is_null() ? ordered_json::array() : lab.at("prediction"))
+      record.predictions.emplace_back(p.at("question"), p.at("answer"));
     for (const auto& [key, value] : lab.at("tables").items()) record.tables.emplace_back(key, value);
     json.erase("lab");
     record.benchmark_json = json.dump();
@@ -120,7 +121,7 @@ std::string to_json(const Record& record) {
     json["context"].erase("host_name");
     json["context"].erase("executable");
   }
-  ordered_json claims = ordered_json::array(), floors = ordered_json::array();
+  ordered_json claims = ordered_json::array(), floors = ordered_json::array(), predictions;
   for (const ClaimResult& c : record.claims) {
     claims.push_back({{"id", c.id},
                       {"kind", c.kind},
@@ -142,12 +143,14 @@ std::string to_json(const Record& record) {
                       {"low", or_null(f.low)},
                       {"high", or_null(f.high)}});
   }
+  for (const auto& [question, answer] : record.predictions)
+    predictions.push_back({{"question", question}, {"answer", answer}});
   ordered_json environment = ordered_json::object(), tables = ordered_json::object();
   for (const auto& [key, value] : record.environment) environment[key] = or_null(value);
   for (const auto& [key, value] : record.tables) tables[key] = value;
   json["lab"] = {{"schema", 1},         {"name", record.name},        {"title", record.title},
                  {"size", record.size}, {"date", record.date},        {"claims", claims},
-                 {"floors", floors},    {"environment", environment}, {"prediction", or_null(record.prediction)},
+                 {"floors", floors},    {"environment", environment}, {"prediction", predictions},
                  {"tables", tables}};
   return json.dump(1, ' ', false, ordered_json::error_handler_t::replace) + "\n";
 }

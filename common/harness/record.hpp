@@ -24,6 +24,9 @@ struct FloorResult {
   std::optional<double> ratio, low, high;
 };
 
+/// Questions asked before the run, and what was answered; those that were skipped are left out.
+using Predictions = std::vector<std::pair<std::string, std::string>>;
+
 struct Record {
   std::string name;   ///< "02_gil"
   std::string title;  ///< "The interpreter lock"
@@ -32,7 +35,7 @@ struct Record {
   std::vector<ClaimResult> claims;
   std::vector<FloorResult> floors;
   std::vector<std::pair<std::string, std::optional<std::string>>> environment;
-  std::optional<std::string> prediction;
+  Predictions predictions;
   std::vector<std::pair<std::string, std::string>> tables;  ///< what a lab printed that is no time: name, text
   std::string benchmark_json;  ///< what Google Benchmark's JSONReporter wrote: context and benchmarks
 };

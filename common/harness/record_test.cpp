@@ -34,7 +34,7 @@ lab::Record sample() {
   r.claims.push_back({"gil.lost", "fact", "no update is lost", "", {}, {}, {}, {}, {}, 0, 0, "held", ""});
   r.floors = {{"pipe", "write", 1.2, 1.1, 1.3}, {"queue", "pipe", {}, {}, {}}};
   r.environment = {{"cpu", "a CPU"}, {"quota", std::nullopt}};
-  r.prediction = "about 2\nor 3";
+  r.predictions = {{"How many?", "about 2\nor 3"}};
   r.tables = {{"drawing", "line one\n  line two\n"}, {"counts", "cores: 2"}};
   r.benchmark_json = R"({"context": {"date": "today", "host_name": "secret", "executable": "/home/me/x", "num_cpus": 2},
                          "benchmarks": [{"name": "a/workers:2", "real_time": 1.5}]})";
@@ -88,7 +88,7 @@ TEST(Record, ComesBackAsItWas) {
   EXPECT_EQ(after.floors[0].high, 1.3);
   EXPECT_FALSE(after.floors[1].ratio);
   EXPECT_EQ(after.environment, before.environment);
-  EXPECT_EQ(after.prediction, before.prediction);
+  EXPECT_EQ(after.predictions, before.predictions);
   EXPECT_EQ(after.tables, before.tables);
   EXPECT_EQ(to_json(after), to_json(before));  // the measurements too
 }
@@ -119,8 +119,8 @@ TEST(Record, HoldsNoNanOrInfinity) {
 
 TEST(Record, StandsTextThatIsNotUtf8) {
   lab::Record r = sample();
-  r.prediction = "\xff\xfe two";
-  EXPECT_TRUE(through_a_file(to_json(r)).prediction->ends_with(" two"));
+  r.predictions = {{"", "\xff\xfe two"}};
+  EXPECT_TRUE(through_a_file(to_json(r)).predictions.at(0).second.ends_with(" two"));
 }
 
 TEST(Record, CutAnywhereIsRefused) {
@@ -159,7 +159,7 @@ TEST(Record, OfHostileTypesIsRefused) {
   refusal(replaced(json, "\"valid_rounds\": 14", "\"valid_rounds\": {}"));
   refusal(replaced(json, "\"estimate\": 1.25", "\"estimate\": \"much\""));
   refusal(replaced(json, "\"estimate\": 1.25", "\"estimate\": NaN"));
-  refusal(replaced(json, "\"prediction\": \"about", "\"prediction\": 5, \"p\": \"about"));
+  refusal(replaced(json, "\"answer\": \"about", "\"answer\": 5, \"p\": \"about"));
   refusal(replaced(json, "\"drawing\": ", "\"drawing\": [], \"x\": "));
   refusal(replaced(json, "\"cpu\": \"a CPU\"", "\"cpu\": 3"));
   const std::string deep(1'000'000, '[');

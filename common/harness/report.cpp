@@ -19,6 +19,14 @@ std::string figure(double value, const std::string& unit) {
   return fmt::format("{:.{}f}{}", value, std::abs(value) < 10 ? 3 : std::abs(value) < 100 ? 2 : 1, unit);
 }
 
+// A time in the unit a person would choose.
+std::string time(double seconds) {
+  for (const auto& [unit, size] : {std::pair{"ns", 1e-9}, {"us", 1e-6}, {"ms", 1e-3}}) {
+    if (seconds < 999.5 * size) return fmt::format("{:.3g} {}", seconds / size, unit);
+  }
+  return fmt::format("{:.3g} s", seconds);
+}
+
 using Run = benchmark::BenchmarkReporter::Run;
 
 Run as_run(const Measurement& m, int rounds) {
@@ -97,6 +105,23 @@ std::string verdict_lines(const Claim& claim, const ClaimResult& r) {
   }
   if (!r.reason.empty()) second += (second.empty() ? "" : " · ") + r.reason;
   return line + "\n" + (second.empty() ? "" : "           " + second + "\n");
+}
+
+std::string row_lines(const std::vector<Row>& rows, const Predictions& predictions, const std::vector<Measurement>& all) {
+  std::string out;
+  std::size_t widest = 0;
+  for (const Row& row : rows) widest = std::max(widest, row.name.size());
+  for (const Row& row : rows) {
+    const std::vector<double> numbers = by_round(row.value, all);
+    if (numbers.empty()) continue;
+    const double value = median(numbers);
+    std::string predicted;
+    for (const auto& [question, answer] : predictions) {
+      if (question == row.ask) predicted = "   you predicted " + answer;
+    }
+    out += fmt::format("  {:<{}}  {:>12}{}\n", row.name, widest, row.unit.empty() ? time(value) : figure(value, row.unit == "x" ? "x" : " " + row.unit), predicted);
+  }
+  return out.empty() ? "" : "\nMedians\n" + out;
 }
 
 std::string floor_lines(const std::vector<FloorResult>& floors) {

@@ -5,12 +5,16 @@
 #include <vector>
 
 #include "common/harness/claims.hpp"
+#include "common/harness/lab.hpp"
 #include "common/harness/rounds.hpp"
 
 namespace lab {
 
 /// A claim's verdict in two lines: verdict, text, estimate, interval, band, valid rounds; then the book's figure and the reason.
 std::string verdict_lines(const Claim& claim, const ClaimResult& result);
+
+/// The table a person reads first: name, value, prediction. A row that was not measured is left out.
+std::string row_lines(const std::vector<Row>& rows, const Predictions& predictions, const std::vector<Measurement>& all);
 
 /// "1.1x of its floor" lines, with the word floor explained.
 std::string floor_lines(const std::vector<FloorResult>& floors);

@@ -15,20 +15,11 @@ namespace {
 struct Declared {
   Family* family;
   Kind kind;
-  void (*add_arguments)(Family*);
+  AddArguments add_arguments;
 };
 std::vector<Declared>& declared() {
   static std::vector<Declared> list;  // filled before main by the BENCHMARK macros
   return list;
-}
-
-struct Chosen {
-  std::vector<std::int64_t> counts;
-  bool asked_for = false;
-};
-Chosen& chosen() {
-  static Chosen choice;
-  return choice;
 }
 
 // The library's listing of its variants, as text.
@@ -49,16 +40,13 @@ void initialize_library(std::vector<std::string> words) {
 
 }  // namespace
 
-void declare(Family* family, Kind kind, void (*add_arguments)(Family*)) {
+void declare(Family* family, Kind kind, AddArguments add_arguments) {
   family->UseRealTime();
   declared().push_back({family, kind, add_arguments});
 }
-void busy(Family* family) { declare(family, Kind::busy, nullptr); }
-void blocking(Family* family) { declare(family, Kind::blocking, nullptr); }
 
-std::vector<std::int64_t> worker_counts(std::vector<std::int64_t> otherwise) {
-  chosen().asked_for = true;
-  if (!chosen().counts.empty()) return chosen().counts;
+std::vector<std::int64_t> worker_counts(const Options& options, std::vector<std::int64_t> otherwise) {
+  if (!options.workers.empty()) return options.workers;
   if (!otherwise.empty()) return otherwise;
   const std::int64_t cores = machine().allowed_cores();
   std::set<std::int64_t> counts{1, 2, 4, 8, 16, cores, machine().allowed_threads(), machine().workers()};
@@ -66,20 +54,18 @@ std::vector<std::int64_t> worker_counts(std::vector<std::int64_t> otherwise) {
   for (std::int64_t n = 16; n < cores; n *= 2) counts.insert(n);
   return {counts.begin(), counts.end()};
 }
-void set_worker_counts(std::vector<std::int64_t> counts) { chosen() = {std::move(counts)}; }
-bool worker_counts_matter() { return chosen().asked_for; }
 
-void each_worker_count(Family* family) {
+void each_worker_count(Family* family, const Options& options) {
   family->ArgName("workers");
-  for (const std::int64_t n : worker_counts()) family->Arg(n);
+  for (const std::int64_t n : worker_counts(options)) family->Arg(n);
 }
 
-std::vector<Variant> list_variants() {
+std::vector<Variant> list_variants(const Options& options) {
   // The library lists names but does not say which family a name belongs to: each family's number of iterations, which
   // is part of the name, is made its index for the time of the listing.
   constexpr int kFirst = 1'000'000;
   for (std::size_t i = 0; i < declared().size(); ++i) {
-    if (declared()[i].add_arguments) declared()[i].add_arguments(declared()[i].family);
+    if (declared()[i].add_arguments) declared()[i].add_arguments(declared()[i].family, options);
     declared()[i].family->Iterations(kFirst + static_cast<int>(i));
   }
   Listing listing;
@@ -98,7 +84,7 @@ std::vector<Variant> list_variants() {
   return variants;
 }
 
-Outcome run_rounds(std::vector<Variant> variants, const std::vector<Claim>& claims, const Plan& plan) {
+Outcome run_rounds(std::vector<Variant> variants, const std::vector<Point>& points, const Plan& plan) {
   Yardstick yardstick;
   ForeignLoad foreign;
   Outcome outcome;
@@ -158,12 +144,9 @@ Outcome run_rounds(std::vector<Variant> variants, const std::vector<Claim>& clai
       outcome.measurements.push_back(raw.measurement);
     }
     lacking.clear();
-    for (const Claim& claim : claims) {
-      if (!claim.needs.empty() || claim.measure.points.empty()) continue;
-      if (valid_rounds(claim.measure, outcome.measurements) >= plan.rounds) continue;
-      for (const Point& point : claim.measure.points) {
-        for (const Value& value : point.inputs) lacking.insert(value.variant);
-      }
+    for (const Point& point : points) {
+      if (valid_rounds(point, outcome.measurements) >= plan.rounds) continue;
+      for (const Value& value : point.inputs) lacking.insert(value.variant);
     }
     std::erase_if(lacking, [&](const std::string& name) {
       return std::none_of(variants.begin(), variants.end(), [&](const Variant& v) { return v.name == name; });

@@ -6,6 +6,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "common/harness/claims.hpp"
@@ -13,30 +14,36 @@
 
 namespace lab {
 
-using Family = benchmark::internal::Benchmark;
+/// What the command line says, as far as it concerns what a lab measures.
+struct Options {
+  std::string size = "normal";        ///< "quick", "normal" or "full"
+  std::vector<std::int64_t> workers;  ///< of --workers, ascending; empty: not given
+  bool quick() const { return size == "quick"; }
+  bool full() const { return size == "full"; }
+};
 
-/// For a benchmark's Apply: every variant of a lab is declared by one of these. The template forms take a function that
-/// adds the arguments; it runs once the options are known: `BENCHMARK(f)->Apply(lab::busy<lab::each_worker_count>)`.
-void declare(Family* family, Kind kind, void (*add_arguments)(Family*));
-template <void (*add_arguments)(Family*)>
-void busy(Family* family) {
+/// Adds a family's arguments, once the options are known.
+using AddArguments = void (*)(Family*, const Options&);
+
+/// For a benchmark's Apply: every variant of a lab is declared by one of these, `BENCHMARK(f)->Apply(lab::busy)` or
+/// `BENCHMARK(f)->Apply(lab::busy_with<lab::each_worker_count>)`.
+void declare(Family* family, Kind kind, AddArguments add_arguments);
+inline void busy(Family* family) { declare(family, Kind::busy, nullptr); }
+inline void blocking(Family* family) { declare(family, Kind::blocking, nullptr); }
+template <AddArguments add_arguments>
+void busy_with(Family* family) {
   declare(family, Kind::busy, add_arguments);
 }
-template <void (*add_arguments)(Family*)>
-void blocking(Family* family) {
+template <AddArguments add_arguments>
+void blocking_with(Family* family) {
   declare(family, Kind::blocking, add_arguments);
 }
-void busy(Family* family);
-void blocking(Family* family);
 
 /// The worker counts this lab is run with: those of --workers, or `otherwise`; without any of these 1, 2, 4, 8, 16, the
 /// physical cores and every count up to them (beyond 8 cores: the powers of two).
-std::vector<std::int64_t> worker_counts(std::vector<std::int64_t> otherwise = {});
-void set_worker_counts(std::vector<std::int64_t> counts);
-/// Whether anybody has asked for the worker counts since they were set: if not, --workers would be without effect.
-bool worker_counts_matter();
+std::vector<std::int64_t> worker_counts(const Options& options, std::vector<std::int64_t> otherwise = {});
 /// Argument "workers" with worker_counts().
-void each_worker_count(Family* family);
+void each_worker_count(Family* family, const Options& options);
 
 struct Variant {
   Family* family = nullptr;
@@ -45,8 +52,8 @@ struct Variant {
   std::int64_t iterations = 1;
 };
 
-/// All variants of this program, arguments added; in order of declaration. Call once, after benchmark::Initialize.
-std::vector<Variant> list_variants();
+/// All variants of this program, arguments added; in order of declaration. Call it once.
+std::vector<Variant> list_variants(const Options& options);
 
 struct Plan {
   int rounds = 15;
@@ -66,6 +73,6 @@ struct Outcome {
 /// Calibrates each variant's iterations once, then measures: a round runs every variant once in a new random order, so
 /// that none has a fixed predecessor. Goes on, with just the variants they read, until every claim has its valid
 /// rounds.
-Outcome run_rounds(std::vector<Variant> variants, const std::vector<Claim>& claims, const Plan& plan);
+Outcome run_rounds(std::vector<Variant> variants, const std::vector<Point>& points, const Plan& plan);
 
 }  // namespace lab

@@ -45,19 +45,16 @@ void pair(benchmark::State& state) {
   const auto each = static_cast<std::uint64_t>(state.max_iterations);
   lab::expect(state, reports[0].answer == each && reports[1].answer == each, "a worker did not do all of its work");
 }
-void counts_if_wanted(lab::Family* family) {
-  if (counts == "chosen") lab::each_worker_count(family);
+void counts_if_wanted(lab::Family* family, const lab::Options& options) {
+  if (counts == "chosen") lab::each_worker_count(family, options);
 }
-BENCHMARK(pair)->Apply(lab::blocking<counts_if_wanted>);
+BENCHMARK(pair)->Apply(lab::blocking_with<counts_if_wanted>);
 
-}  // namespace
-
-int main(int argc, char** argv) {
-  return lab::run(
-      argc, argv,
-      {.title = "A lab for tests",
+lab::Lab experiment(const lab::Options&) {
+  return {.title = "A lab for tests",
        .question = "Is a tenth more a tenth slower?",
-       .predict = "how much slower?",
+       .rows = {{.name = "plain", .value = "plain"},
+                {.name = "a tenth more", .value = lab::ratio("tenth_more", "plain"), .unit = "x", .ask = "How much slower?"}},
        .claims = {{.id = "test.tenth",
                    .text = "A tenth more",
                    .measure = lab::ratio("tenth_more", "plain").within(1.05, 1.15)},
@@ -73,7 +70,13 @@ int main(int argc, char** argv) {
                    .needs = "a moon"}},
        .floors = {{"pair", "plain"}},
        .tables = {{"greeting", [] { return std::string("hello"); }}},
-       .trace = [](lab::Trace& trace) { trace.span("holds", 0, 1'000, 2'000); },
-       .options = {{"--mishap", "what goes wrong", &mishap, {"none", "wrong", "lost", "kill", "throw", "hang", "wait"}},
-                   {"--counts", "whether a variant takes numbers of workers", &counts, {"fixed", "chosen"}}}});
+       .trace = [](lab::Trace& trace) { trace.span("holds", 0, 1'000, 2'000); }};
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return lab::run(argc, argv, experiment,
+                  {{"--mishap", "what goes wrong", &mishap, {"none", "wrong", "lost", "kill", "throw", "hang", "wait"}},
+                   {"--counts", "whether a variant takes numbers of workers", &counts, {"fixed", "chosen"}}});
 }

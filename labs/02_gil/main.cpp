@@ -29,7 +29,7 @@ namespace {
 using namespace lab::gil;
 constexpr std::int64_t kCount = 200'000;  // a countdown of about 12 ms: more than two switch intervals
 
-void two_and_four(lab::Family* family) { family->ArgName("threads")->Arg(2)->Arg(4); }
+void two_and_four(lab::Family* family, const lab::Options&) { family->ArgName("threads")->Arg(2)->Arg(4); }
 
 // Each worker counts down once, under one lock for all; the old lock's tick is an instruction.
 template <class Lock>
@@ -57,17 +57,17 @@ void serial(benchmark::State& state) {
     }
   }
 }
-BENCHMARK(serial)->Apply(lab::busy<two_and_four>);
+BENCHMARK(serial)->Apply(lab::busy_with<two_and_four>);
 void threads_under_gil(benchmark::State& state) { countdowns<Gil>(state, lab::Vehicle::threads); }
-BENCHMARK(threads_under_gil)->Apply(lab::blocking<two_and_four>);
+BENCHMARK(threads_under_gil)->Apply(lab::blocking_with<two_and_four>);
 void threads_under_old_gil(benchmark::State& state) { countdowns<OldGil>(state, lab::Vehicle::threads); }
-BENCHMARK(threads_under_old_gil)->Apply(lab::blocking<two_and_four>);
+BENCHMARK(threads_under_old_gil)->Apply(lab::blocking_with<two_and_four>);
 void threads_without_lock(benchmark::State& state) { countdowns<NoLock>(state, lab::Vehicle::threads); }
-BENCHMARK(threads_without_lock)->Apply(lab::busy<two_and_four>);
+BENCHMARK(threads_without_lock)->Apply(lab::busy_with<two_and_four>);
 void processes(benchmark::State& state) {
   countdowns<Gil>(state, lab::Vehicle::processes);
 }  // each has a copy of the lock
-BENCHMARK(processes)->Apply(lab::busy<two_and_four>);
+BENCHMARK(processes)->Apply(lab::busy_with<two_and_four>);
 
 // A thread that asks a peer and gets its answer 1 ms later, beside threads that only compute.
 void io_beside(benchmark::State& state) {
@@ -86,10 +86,10 @@ void io_beside(benchmark::State& state) {
   });
   state.counters["round_trip_us"] = lab::median(microseconds);
 }
-void neighbours_and_intervals(lab::Family* family) {
+void neighbours_and_intervals(lab::Family* family, const lab::Options&) {
   family->ArgNames({"cpu_threads", "interval_us"})->Args({0, 5000})->ArgsProduct({{1, 2}, {500, 5000, 50'000}});
 }
-BENCHMARK(io_beside)->Apply(lab::blocking<neighbours_and_intervals>);
+BENCHMARK(io_beside)->Apply(lab::blocking_with<neighbours_and_intervals>);
 
 void blocked_threads(benchmark::State& state) {
   Gil gil;
@@ -100,7 +100,7 @@ void blocked_threads(benchmark::State& state) {
     return 0;
   });
 }
-BENCHMARK(blocked_threads)->Apply(lab::blocking<[](lab::Family* f) { f->ArgName("threads")->Arg(1)->Arg(8); }>);
+BENCHMARK(blocked_threads)->Apply(lab::blocking_with<[](lab::Family* f, const lab::Options&) { f->ArgName("threads")->Arg(1)->Arg(8); }>);
 
 void gil_pair(benchmark::State& state) {
   Gil gil;
@@ -134,18 +134,29 @@ lab::Point added_wait(int interval_us) {
       .labelled(fmt::format("interval {} ms", interval_us / 1000));
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+lab::Lab experiment(const lab::Options&) {
   using namespace lab;
   const int p = machine().workers() >= 4 ? 4 : 2;
-  return run(
-      argc, argv,
-      {.title = "The GIL: do threads make an interpreter faster?",
+  return {.title = "The GIL: do threads make an interpreter faster?",
        .question = "Two countdowns: one after the other, in two threads under an interpreter lock, in two processes. "
                    "Which is fastest, and which slowest?",
-       .predict =
-           "speed-up of two threads, of two processes; what a busy thread adds to its neighbour's 1 ms round trip?",
+       .rows = {{.name = "two countdowns, one after the other", .value = "serial/threads:2"},
+                {.name = "in two threads under the lock",
+                 .value = ratio("serial/threads:2", "threads_under_gil/threads:2"),
+                 .unit = "x as fast",
+                 .ask = "How many times as fast are two threads under the lock?"},
+                {.name = "in two threads under the old lock",
+                 .value = ratio("serial/threads:2", "threads_under_old_gil/threads:2"),
+                 .unit = "x as fast",
+                 .ask = "And two threads under the old lock?"},
+                {.name = "in two processes",
+                 .value = ratio("serial/threads:2", "processes/threads:2"),
+                 .unit = "x as fast",
+                 .ask = "And two processes?"},
+                {.name = "round trip beside a busy thread, interval 5 ms",
+                 .value = compute({{"io_beside/cpu_threads:1/interval_us:5000", "round_trip_us"}},
+                                  [](std::span<const double> us) { return 1e-6 * us[0]; }),
+                 .ask = "A round trip of 1 ms beside one busy thread, in ms?"}},
        .claims =
            {{.id = "gil.no_speedup",
              .text = "Two threads under the lock are no faster than one countdown after the other",
@@ -192,5 +203,9 @@ int main(int argc, char** argv) {
              .measure = correctness(updates_are_lost),
              .because = "load, add and store are three instructions"}},
        .floors = {{"gil_pair", "mutex_pair"}, {"forced_hand_over", "two_futex_wake_ups"}},
-       .trace = [](Trace& trace) { record_both_locks(trace, 3 * kCount); }});
+       .trace = [](Trace& trace) { record_both_locks(trace, 3 * kCount); }};
 }
+
+}  // namespace
+
+int main(int argc, char** argv) { return lab::run(argc, argv, experiment); }

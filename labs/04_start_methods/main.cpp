@@ -32,11 +32,11 @@ void in_a_parent(benchmark::State& state, const char* job, std::int64_t mib = 0,
   lab::timed(seconds);
 }
 
-void each_size(lab::Family* family) {
+void each_size(lab::Family* family, const lab::Options&) {
   family->ArgName("mib");
   for (const std::int64_t mib : parent_sizes()) family->Arg(mib);
 }
-void each_huge_size(lab::Family* family) {
+void each_huge_size(lab::Family* family, const lab::Options&) {
   family->ArgName("mib");
   for (const std::int64_t mib : parent_sizes()) {
     if (mib > 0 && huge_pages_allowed()) family->Arg(mib);
@@ -44,15 +44,15 @@ void each_huge_size(lab::Family* family) {
 }
 
 void thread(benchmark::State& state) { in_a_parent(state, "thread", state.range(0)); }
-BENCHMARK(thread)->Apply(lab::blocking<each_size>);
+BENCHMARK(thread)->Apply(lab::blocking_with<each_size>);
 void fork(benchmark::State& state) { in_a_parent(state, "fork", state.range(0)); }
-BENCHMARK(fork)->Apply(lab::blocking<each_size>);
+BENCHMARK(fork)->Apply(lab::blocking_with<each_size>);
 void fork_huge_pages(benchmark::State& state) { in_a_parent(state, "fork", state.range(0), Pages::huge); }
-BENCHMARK(fork_huge_pages)->Apply(lab::blocking<each_huge_size>);
+BENCHMARK(fork_huge_pages)->Apply(lab::blocking_with<each_huge_size>);
 void spawn(benchmark::State& state) { in_a_parent(state, "spawn", state.range(0)); }
-BENCHMARK(spawn)->Apply(lab::blocking<each_size>);
+BENCHMARK(spawn)->Apply(lab::blocking_with<each_size>);
 void forkserver(benchmark::State& state) { in_a_parent(state, "forkserver", state.range(0)); }
-BENCHMARK(forkserver)->Apply(lab::blocking<each_size>);
+BENCHMARK(forkserver)->Apply(lab::blocking_with<each_size>);
 
 void bare_fork(benchmark::State& state) { in_a_parent(state, "fork_exit_wait"); }
 BENCHMARK(bare_fork)->Apply(lab::blocking);
@@ -105,25 +105,22 @@ lab::Measure thread_is_cheapest() {
   return lab::model(points);
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
-  if (argc == 2 && !std::strcmp(argv[1], kReturnAtOnce)) return 0;
-  become_worker(argc, argv);
+lab::Lab experiment(const lab::Options& options) {
   using namespace lab;
-  // Touching a GiB takes most of the 5 s that --quick has.
-  if (std::any_of(argv, argv + argc, [](const char* word) { return !std::strcmp(word, "--quick"); }))
-    limit_parents(256);
+  if (options.quick()) limit_parents(256);  // touching a GiB takes most of the 5 s that --quick has
   const std::int64_t largest = parent_sizes().back();
   const std::string too_small = largest >= 64 ? "" : "256 MiB of free memory";
-  return run(
-      argc, argv,
-      {.title = "Start methods: what does a new worker cost, and what does it inherit?",
+  return {.title = "Start methods: what does a new worker cost, and what does it inherit?",
        .question = fmt::format("A worker that does nothing, started and joined: as a thread, by fork, spawn, fork "
                                "server, from parents of up to {} MiB{}. What does each cost?",
                                largest, largest < 1024 ? " (1024 takes 4 GiB of free memory, and no --quick)" : ""),
-       .predict =
-           fmt::format("microseconds of thread, fork, spawn, fork server, from a parent of 0 and of {} MiB?", largest),
+       .rows = {{.name = "thread", .value = at("thread", 0), .ask = "A thread, in microseconds?"},
+                {.name = "fork", .value = at("fork", 0), .ask = "Fork, in microseconds?"},
+                {.name = "spawn", .value = at("spawn", 0), .ask = "Spawn, in microseconds?"},
+                {.name = "fork server", .value = at("forkserver", 0), .ask = "The fork server, in microseconds?"},
+                {.name = fmt::format("fork from a parent of {} MiB", largest),
+                 .value = at("fork", largest),
+                 .ask = fmt::format("Fork from a parent of {} MiB, in microseconds?", largest)}},
        .claims =
            {{.id = "start.thread_cheapest",
              .text = "A thread is started and joined sooner than any process",
@@ -173,5 +170,13 @@ int main(int argc, char** argv) {
        .shows = {{"tree", [] {
                     fmt::print("A line a process, indented below the one that is its parent for the kernel:\n{}",
                                family_tree());
-                  }}}});
+                  }}}};
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc == 2 && !std::strcmp(argv[1], kReturnAtOnce)) return 0;
+  become_worker(argc, argv);
+  return lab::run(argc, argv, experiment);
 }

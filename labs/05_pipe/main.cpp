@@ -23,7 +23,6 @@ namespace {
 
 using namespace lab::pipe;
 constexpr int kPage = 4096, kMiB = 1 << 20, kLargest = 16 * kMiB;
-bool full = false;  // --full: all carriers, at all sizes
 
 void pipe_stream(benchmark::State& state) { stream<OneWayPipes>(state); }
 void ring_stream(benchmark::State& state) { stream<Rings<Waiting::blocking>>(state); }
@@ -55,7 +54,7 @@ void memcpy_there_and_back(benchmark::State& state) {
   }
 }
 BENCHMARK(memcpy_there_and_back)
-    ->Apply(lab::busy<[](lab::Family* f) { f->ArgName("bytes")->Arg(kMiB)->Arg(kLargest); }>);
+    ->Apply(lab::busy_with<[](lab::Family* f, const lab::Options&) { f->ArgName("bytes")->Arg(kMiB)->Arg(kLargest); }>);
 
 // Encoding and decoding, nothing sent.
 void code(benchmark::State& state, const auto& payload, auto to_bytes, auto from_bytes) {
@@ -78,17 +77,17 @@ BENCHMARK(msgpack_texts)->Apply(lab::busy);
 
 // A carrier's sizes in bytes: the few, or with --full every one up to the largest it can carry.
 template <std::int64_t largest, std::int64_t... few>
-void bytes(lab::Family* family) {
+void bytes(lab::Family* family, const lab::Options& options) {
   family->ArgName("bytes");
-  if (!full) (family->Arg(few), ...);
+  if (!options.full()) (family->Arg(few), ...);
   for (std::int64_t n : {1, 64, kPage, 32768, 262144, kMiB, kLargest}) {
-    if (full && n <= largest) family->Arg(n);
+    if (options.full() && n <= largest) family->Arg(n);
   }
 }
-void carry(const char* name, void (*function)(benchmark::State&), void (*with_sizes)(lab::Family*)) {
+void carry(const char* name, void (*function)(benchmark::State&), lab::AddArguments with_sizes) {
   lab::declare(benchmark::RegisterBenchmark(name, function), lab::Kind::blocking, with_sizes);
 }
-void declare_carriers() {
+void declare_carriers(bool full) {
   using enum lab::Distance;
   using Ring = Rings<Waiting::blocking>;
   using SpinningRing = Rings<Waiting::spinning>;
@@ -147,18 +146,22 @@ lab::Point follows_bandwidth() {
       .labelled("16 MiB");
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+lab::Lab experiment(const lab::Options& options) {
   using namespace lab;
-  full = std::count(argv, argv + argc, std::string_view("--full")) > 0;  // variants are declared before run()
-  declare_carriers();
-  return run(
-      argc, argv,
-      {.title = "Pipe: what does a message cost?",
+  declare_carriers(options.full());
+  return {.title = "Pipe: what does a message cost?",
        .question = "A message goes to another process and its answer comes back: 1 byte, a page, 16 MiB. What does it "
                    "cost, and what of it is the carrier's doing?",
-       .predict = "microseconds for 1 byte there and back through a pipe; how much sooner through shared memory?",
+       .rows = {{.name = "1 byte by pipe",
+                 .value = "pipe/bytes:1",
+                 .ask = "One byte there and back through a pipe, in microseconds?"},
+                {.name = "1 byte by ring",
+                 .value = "ring/bytes:1",
+                 .ask = "And through shared memory, when the reader must be woken?"},
+                {.name = "a page by pipe", .value = "pipe/bytes:4096"},
+                {.name = "1 MiB by pipe", .value = fmt::format("pipe/bytes:{}", kMiB)},
+                {.name = "streamed by pipe, a message", .value = "pipe_stream"},
+                {.name = "streamed by ring, a message", .value = "ring_stream"}},
        .claims = {{.id = "pipe.size",
                    .text =
                        "A page takes as long as a byte, and 16 MiB take 16 times as long as 1 MiB, once memcpy's extra "
@@ -196,5 +199,9 @@ int main(int argc, char** argv) {
                   {fmt::format("pipe/bytes:{}", kLargest), fmt::format("memcpy_there_and_back/bytes:{}", kLargest)},
                   {"ring_stream", "bare_ring_stream"},
                   {"spinning_ring/bytes:1", "cache_line_bounce"}},
-       .tables = {{"payloads", payload_table}}});
+       .tables = {{"payloads", payload_table}}};
 }
+
+}  // namespace
+
+int main(int argc, char** argv) { return lab::run(argc, argv, experiment); }

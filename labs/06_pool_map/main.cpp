@@ -17,17 +17,17 @@ namespace {
 
 using namespace lab::pool;
 
-void one_and_many(lab::Family* family) {
+void one_and_many(lab::Family* family, const lab::Options& options) {
   family->ArgName("workers");
-  for (const std::int64_t workers : lab::worker_counts({1, kMany})) family->Arg(workers);
+  for (const std::int64_t workers : lab::worker_counts(options, {1, kMany})) family->Arg(workers);
 }
-BENCHMARK(apply)->Apply(lab::blocking<one_and_many>);
-BENCHMARK(apply_async)->Apply(lab::blocking<one_and_many>);
-BENCHMARK(map)->Apply(lab::blocking<one_and_many>);
-BENCHMARK(map_chunk_1)->Apply(lab::blocking<one_and_many>);
-BENCHMARK(starmap)->Apply(lab::blocking<one_and_many>);
-BENCHMARK(imap)->Apply(lab::blocking<one_and_many>);
-BENCHMARK(imap_unordered)->Apply(lab::blocking<one_and_many>);
+BENCHMARK(apply)->Apply(lab::blocking_with<one_and_many>);
+BENCHMARK(apply_async)->Apply(lab::blocking_with<one_and_many>);
+BENCHMARK(map)->Apply(lab::blocking_with<one_and_many>);
+BENCHMARK(map_chunk_1)->Apply(lab::blocking_with<one_and_many>);
+BENCHMARK(starmap)->Apply(lab::blocking_with<one_and_many>);
+BENCHMARK(imap)->Apply(lab::blocking_with<one_and_many>);
+BENCHMARK(imap_unordered)->Apply(lab::blocking_with<one_and_many>);
 BENCHMARK(pipe_round_trip)->Apply(lab::blocking);
 BENCHMARK(process_a_task)->Apply(lab::blocking);
 BENCHMARK(uneven_map)->Apply(lab::blocking);
@@ -35,8 +35,8 @@ BENCHMARK(uneven_imap)->Apply(lab::blocking);
 BENCHMARK(uneven_imap_unordered)->Apply(lab::blocking);
 BENCHMARK(one_wait)->Apply(lab::blocking);
 BENCHMARK(twelve_waits_by_apply)->Apply(lab::blocking);
-BENCHMARK(twelve_waits)->Apply(lab::blocking<[](lab::Family* f) { f->ArgName("threads")->Arg(0)->Arg(1); }>);
-BENCHMARK(countdowns)->Apply(lab::blocking<[](lab::Family* f) { f->ArgName("threads")->Arg(0)->Arg(1); }>);
+BENCHMARK(twelve_waits)->Apply(lab::blocking_with<[](lab::Family* f, const lab::Options&) { f->ArgName("threads")->Arg(0)->Arg(1); }>);
+BENCHMARK(countdowns)->Apply(lab::blocking_with<[](lab::Family* f, const lab::Options&) { f->ArgName("threads")->Arg(0)->Arg(1); }>);
 BENCHMARK(five_batches)->Apply(lab::blocking);
 
 std::string at(const char* method, int workers) { return fmt::format("{}/workers:{}", method, workers); }
@@ -53,18 +53,19 @@ lab::Point of_five_batches(const char* counter) {
   return lab::compute({{"five_batches", counter}}, [](std::span<const double> x) { return x[0]; }).labelled(counter);
 }
 
-}  // namespace
-
-int main(int argc, char** argv) try {
+lab::Lab experiment(const lab::Options&) {
   using namespace lab;
-  nursery = std::make_unique<start::Nursery>();
   const auto first_of = [](const char* variant) { return Value(variant, "first_ms"); };
-  return run(
-      argc, argv,
-      {.title = "Pool: which of eight ways to hand work to a pool?",
+  return {.title = "Pool: which of eight ways to hand work to a pool?",
        .question = "apply, map, imap and their sisters: what does a task cost in each, when does the first result "
                    "come, and what if a worker is killed?",
-       .predict = "12 tasks that wait 5 ms each, on 4 workers: how long by map, how long by apply in a loop?",
+       .rows = {{.name = "apply, an empty task", .value = at("apply", kMany), .ask = "One empty task by apply, in microseconds?"},
+                {.name = "map, an empty task", .value = at("map", kMany), .ask = "One empty task of a million by map?"},
+                {.name = "imap, an empty task", .value = at("imap", kMany)},
+                {.name = "12 waits of 5 ms by map",
+                 .value = "twelve_waits/threads:0",
+                 .ask = "Twelve tasks that wait 5 ms each, on four workers: how long by map?"},
+                {.name = "12 waits of 5 ms by apply", .value = "twelve_waits_by_apply", .ask = "And by apply in a loop?"}},
        .claims =
            {{.id = "pool.async_returns",
              .text = "Five batches are submitted in under 1 % of the time they take, and finish in order, evenly "
@@ -113,7 +114,14 @@ int main(int argc, char** argv) try {
              .because = "a worker's death is an event like a reply: one must look for it"}},
        .floors = {{at("apply", 1), "pipe_round_trip"}, {at("map_chunk_1", 1), "pipe_round_trip"}},
        .trace = tasks_on_workers,
-       .shows = {{"order", show_order}, {"squares", show_squares}}});
+       .shows = {{"order", show_order}, {"squares", show_squares}}};
+}
+
+}  // namespace
+
+int main(int argc, char** argv) try {
+  nursery = std::make_unique<lab::start::Nursery>();
+  return lab::run(argc, argv, experiment);
 } catch (const std::exception& error) {  // the nursery is made before lab::run can report
   lab::say("06_pool_map: {}\n", error.what());
   return 1;
