@@ -1,0 +1,204 @@
+#include "engine.hpp"
+
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+
+#include <cmath>
+#include <csignal>
+
+#include "common/machine/quota.hpp"
+
+namespace lab::pool {
+namespace {
+
+std::atomic<std::uint64_t> pools{0};
+
+// A parent that is gone reads no replies: nothing to complain about.
+int work(std::string_view argument, std::span<Descriptor> descriptors) try {
+  Decoder in(argument);
+  const auto plan = in.get<WorkerPlan>();
+  const auto at = in.get<std::uint64_t>();
+  in.finish();
+  const Mapping memory = Mapping::of(descriptors[2]);
+  if (at >= memory.size() / sizeof(Begun)) throw MessageError("a worker's place lies outside the shared memory");
+  return serve(plan, descriptors[0].get(), descriptors[1].get(), reinterpret_cast<Begun*>(memory.data())[at]);
+} catch (const std::system_error& error) {
+  if (error.code().value() == EPIPE) return 0;
+  throw;
+}
+int work_in_a_process(std::string_view argument, std::span<Descriptor> descriptors) {
+  std::signal(SIGPIPE, SIG_IGN);
+  end_by_underscore_exit();
+  return work(argument, descriptors);
+}
+const bool known =
+    start::register_entry("pool process", work_in_a_process) && start::register_entry("pool thread", work);
+
+// A container's quota grants time, not CPUs: more workers than it pays for only take turns.
+std::size_t default_size() {
+  const auto quota = cpu_quota();
+  return static_cast<std::size_t>(quota ? std::min(allowed_cpus(), static_cast<int>(std::ceil(*quota)))
+                                        : allowed_cpus());
+}
+
+}  // namespace
+
+Engine::Engine(const Options& options)
+    : options_(options),
+      owner_(::getpid()),
+      number_(++pools),
+      size_(options.processes ? static_cast<std::size_t>(*options.processes) : default_size()),
+      starter_(options),
+      epoll_(::epoll_create1(EPOLL_CLOEXEC)),
+      wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      workers_(size_) {
+  if (!epoll_ || !wake_) throw_errno("cannot make a pool's event queue");
+  watch(wake_.get(), EPOLLIN, kWakeUp);
+  memory_file_ = make_memfd("pool", size_ * sizeof(Begun));
+  memory_ = Mapping::of(memory_file_);
+}
+
+std::shared_ptr<Engine> Engine::make(const Options& options) {
+  const auto engine = std::make_shared<Engine>(options);
+  for (std::size_t at = 0; at < engine->size_; ++at) engine->install(at, engine->start_worker(at));
+  engine->start_threads();
+  return engine;
+}
+
+void Engine::start_threads() {
+  worker_handler_ = std::thread([this] { handle_workers(); });
+  try {
+    // The result handler keeps the engine: where the pool goes in one of its own threads, this is the last to leave.
+    const std::unique_lock lock(mutex_);
+    result_handler_ = std::thread([engine = shared_from_this()] { engine->handle_results(); });
+  } catch (...) {
+    {
+      const std::lock_guard lock(mutex_);
+      state_ = State::terminate;
+    }
+    changed_.notify_all();
+    worker_handler_.join();
+    throw;
+  }
+}
+
+Engine::~Engine() { release_workers(); }
+
+// Letting go of a process kills it; a thread reads an end of file and ends.
+void Engine::release_workers() {
+  std::vector<Worker> last(size_);
+  {
+    const std::lock_guard lock(mutex_);
+    last.swap(workers_);
+  }
+  for (Worker& worker : last) {
+    if (!worker.child) continue;
+    worker.pipeline = {}, worker.replies.reset();
+    if (options_.vehicle == Vehicle::threads) worker.child->wait(Deadline::max()), worker.child->take_exit_code();
+  }
+}
+
+void Engine::let_go(std::shared_ptr<Engine> engine) {
+  if (::getpid() != engine->owner_) {
+    static std::mutex mutex;
+    static auto& copies = *new std::vector<std::shared_ptr<Engine>>;
+    const std::lock_guard lock(mutex);
+    copies.push_back(std::move(engine));
+    return;
+  }
+  engine->terminate();
+  if (engine->is_own_thread()) {
+    engine->result_handler_.detach();
+  } else {
+    engine->result_handler_.join();
+  }
+}
+
+void Engine::watch(int fd, std::uint32_t events, std::uint64_t what) const {
+  epoll_event event{};
+  event.events = events;
+  event.data.u64 = what;
+  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) < 0) throw_errno("cannot watch a pool's descriptor");
+}
+
+// Explicitly: what a forked copy of this process holds open, epoll would not forget by itself when we close it.
+void Engine::unwatch(int fd) const { ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr); }
+
+Engine::Worker Engine::start_worker(std::size_t at) {
+  auto [their_tasks, our_tasks] = make_pipe();
+  auto [our_replies, their_replies] = make_pipe();
+  ::fcntl(our_tasks.get(), F_SETFL, O_NONBLOCK);  // of our ends only: the handler must never wait for one worker
+  ::fcntl(our_replies.get(), F_SETFL, O_NONBLOCK);
+  Worker worker;
+  worker.name = starter_.next_name();
+  new (&begun(at)) Begun;
+  WorkerPlan plan{worker.name, options_.initializer, options_.initargs,
+                  options_.vehicle == Vehicle::threads ? number_ : 0};
+  worker.child =
+      starter_.start(options_.vehicle == Vehicle::threads ? "pool thread" : "pool process", worker.name,
+                     encode(plan, std::uint64_t{at}), {their_tasks.get(), their_replies.get(), memory_file_.get()});
+  worker.replies = std::move(our_replies);
+  worker.pipeline = Pipeline(std::move(our_tasks), begun(at));
+  worker.alive = true;
+  return worker;
+}
+
+void Engine::install(std::size_t at, Worker worker) {
+  workers_[at] = std::move(worker);
+  watch(workers_[at].pipeline.descriptor(), EPOLLOUT | EPOLLET, at * sources + tasks);  // a full pipe has room again
+  watch(workers_[at].replies.get(), EPOLLIN, at * sources + replies);
+  watch(workers_[at].child->sentinel(), EPOLLIN, at * sources + sentinel);
+}
+
+void Engine::wake() const {
+  const std::uint64_t one = 1;
+  write_all(wake_.get(), std::as_bytes(std::span(&one, 1)));
+}
+
+void Engine::close() {
+  check_owner(owner_);
+  const std::lock_guard lock(mutex_);
+  if (state_ == State::run) state_ = State::close;
+  changed_.notify_all();
+  wake();
+}
+
+void Engine::terminate() {
+  check_owner(owner_);
+  std::unique_lock lock(mutex_);
+  state_ = State::terminate;
+  for (const auto& [id, job] : jobs_) job->stop();
+  changed_.notify_all();
+  wake();
+  if (!is_own_thread()) changed_.wait(lock, [&] { return done_; });  // else it ends when that thread comes to it
+}
+
+bool Engine::join(const Timeout& timeout) {
+  check_owner(owner_);
+  std::unique_lock lock(mutex_);
+  if (state_ == State::run) throw std::logic_error("Pool is still running");
+  if (is_own_thread()) throw std::logic_error("a pool's own thread cannot wait for the pool's end");
+  for (const auto& [id, job] : jobs_) job->read_on();
+  const auto done = [&] { return done_; };
+  if (timeout) return changed_.wait_until(lock, timeout.deadline(), done);
+  changed_.wait(lock, done);
+  return true;
+}
+
+std::size_t Engine::living() const {
+  return static_cast<std::size_t>(
+      std::count_if(workers_.begin(), workers_.end(), [](const Worker& worker) { return worker.alive; }));
+}
+
+std::vector<pid_t> Engine::pids() const {
+  check_owner(owner_);
+  const std::lock_guard lock(mutex_);
+  std::vector<pid_t> pids;
+  for (const Worker& worker : workers_) {
+    if (worker.alive) pids.push_back(worker.child->pid());
+  }
+  return pids;
+}
+
+}  // namespace lab::pool

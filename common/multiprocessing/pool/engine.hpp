@@ -1,0 +1,169 @@
+// What is under a Pool: the workers, what waits to be sent to them, and two threads. The result handler takes in replies,
+// completes jobs, calls back, and keeps the workers busy; the worker handler, which may have to wait for the fork server,
+// replaces those that have ended. There is no task handler, as CPython has: the caller writes its task to an idle worker
+// itself, and that is one wake-up less in a task's round trip. An imap has a thread of its own, which reads its input.
+//
+//    engine.cpp   from start to end       result_handler.cpp      dispatch.cpp   which worker is sent what
+//    pipeline.cpp   several chunks to a worker at once             worker_handler.cpp   a worker has ended
+#pragma once
+
+#include <atomic>
+#include <deque>
+#include <list>
+#include <map>
+#include <thread>
+
+#include "common/os/mapping.hpp"
+#include "pipeline.hpp"
+#include "starter.hpp"
+
+namespace lab::pool {
+
+/// A task's worker died. The sentence names worker, pid, signal or status, and task.
+struct WorkerLost : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+/// The pool was terminated before the result was there.
+struct Terminated : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+/// What a reply says about a chunk of this task, where it was an error its own type again.
+Outcome outcome_of(const std::string& task, Reply kind, std::string_view rest);
+/// Lets a job take in what a chunk came back with, whatever that is: what cannot be decoded is that chunk's error, what a
+/// callback throws is said. True once the job is complete.
+bool complete_with(Job& job, std::size_t chunk, const Outcome& outcome);
+
+class Engine : public std::enable_shared_from_this<Engine> {
+ public:
+  /// Starts the workers. Throws std::invalid_argument for options that make no sense, std::system_error when one cannot be
+  /// started; then none is left.
+  static std::shared_ptr<Engine> make(const Options& options);
+  explicit Engine(const Options& options);
+  ~Engine();
+  /// Terminates it and waits until its threads have ended; where one of them is the caller, that waits instead. In a forked copy of the
+  /// process, where none of them is, it keeps the copy for ever: its locks may be taken by threads that are not there.
+  static void let_go(std::shared_ptr<Engine> engine);
+
+  /// Refuses when the pool is not running, or in a process forked from its own: NotRunning.
+  void check_running() const;
+  /// Makes the job known and queues its chunks, but for those that were refused: they come back with these errors. Throws
+  /// NotRunning.
+  void submit(const std::shared_ptr<Job>& job, std::size_t chunks,
+              const std::map<std::size_t, std::exception_ptr>& refused);
+  /// Makes the job known; its chunks follow by give() or refuse(). Throws NotRunning.
+  void enter(const std::shared_ptr<Job>& job);
+  /// Queues chunks from <= number < to, and writes to idle workers itself.
+  void give(const std::shared_ptr<Job>& job, std::size_t from, std::size_t to);
+  /// This chunk comes back with this error.
+  void refuse(const std::shared_ptr<Job>& job, std::size_t chunk, const std::exception_ptr& error);
+  /// The job is complete: forgets it.
+  void leave(const Job& job);
+  /// Runs `read` in a thread that the engine waits for. Throws std::system_error when there is none to be had.
+  template <class Read>
+  void read_in_a_thread(Read read) {
+    const std::lock_guard lock(readers_mutex_);
+    if (closed_to_readers_) throw NotRunning("Pool not running");
+    std::erase_if(readers_, [](const Reader& reader) { return reader.done->load(); });
+    const auto done = std::make_shared<std::atomic<bool>>(false);
+    readers_.push_back({std::jthread([this, done, read = std::move(read)]() mutable {
+                          this_thread().pool = number_;
+                          read();
+                          done->store(true);
+                        }),
+                        done});
+  }
+
+  void close();
+  void terminate();
+  bool join(const Timeout& timeout);  ///< false when the time is over. Throws std::logic_error while running.
+
+  int size() const { return static_cast<int>(size_); }
+  std::vector<pid_t> pids() const;
+
+ private:
+  enum class State { run, close, terminate };
+  // What epoll tells with an event: a worker's place and which of its descriptors, or the wake-up.
+  enum Source : std::uint64_t { replies, tasks, sentinel, sources };
+  static constexpr std::uint64_t kWakeUp = UINT64_MAX;
+  struct Worker {
+    std::string name;
+    std::unique_ptr<start::Child> child;
+    Descriptor replies;
+    Inbox inbox;  // result handler only
+    Pipeline pipeline;
+    std::string failure;  // what its initializer threw
+    std::string end;      // how the last one in this place has ended
+    bool alive = false, told_to_end = false;
+    int signalled = 0;
+  };
+  struct Refused {
+    std::shared_ptr<Job> job;
+    std::size_t chunk;
+    std::exception_ptr error;
+  };
+  struct Reader {
+    std::jthread thread;
+    std::shared_ptr<std::atomic<bool>> done;
+  };
+
+  // With the mutex held:
+  void check() const;
+  bool over() const { return state_ == State::terminate || (state_ == State::close && jobs_.empty()); }
+  std::size_t living() const;
+  void install(std::size_t at, Worker worker);
+  void dispatch();
+  Worker* least_busy();
+  void end_those_who_are_done();
+  std::string why_hopeless(const Worker& worker, std::size_t at, const std::string& how, bool killed);
+
+  // Without:
+  void start_threads();
+  Worker start_worker(std::size_t at);
+  void handle_results();
+  void handle_until_done();
+  bool receive(Worker& worker);
+  void take_in(Worker& worker, std::string_view frame);
+  void deliver(const std::shared_ptr<Job>& job, std::size_t chunk, const Outcome& outcome);
+  void deliver_what_was_refused();
+  void abandon_all(const std::exception_ptr& error);
+  bool stop_workers(Deadline& kill_at);
+  void release_workers();
+  void bury(Worker& worker, std::size_t at);
+  void handle_workers();
+  bool is_own_thread() const { return this_thread().pool == number_; }
+
+  Begun& begun(std::size_t at) const { return reinterpret_cast<Begun*>(memory_.data())[at]; }
+  void watch(int fd, std::uint32_t events, std::uint64_t what) const;
+  void unwatch(int fd) const;
+  void wake() const;
+
+  const Options options_;
+  const pid_t owner_;
+  const std::uint64_t number_;  // of this pool among the program's
+  const std::size_t size_;
+  Starter starter_;
+  Descriptor memory_file_;
+  Mapping memory_;  // a Begun for each worker
+  Descriptor epoll_, wake_;
+
+  mutable std::mutex mutex_;  // guards what follows, but for inboxes
+  std::condition_variable changed_;
+  State state_ = State::run;
+  std::string broken_;  // why nothing can be submitted any more
+  std::vector<Worker> workers_;
+  bool starting_ = false;                      // the worker handler is about to add a worker
+  int failed_starts_ = 0, killed_starts_ = 0;  // before they were ready, since the last that was
+  std::deque<Waiting> queue_;
+  std::deque<Refused> refused_;
+  std::map<std::uint64_t, std::shared_ptr<Job>> jobs_;  // CPython calls it the cache
+  std::uint64_t ids_ = 0;
+  bool done_ = false;  // all has been answered, and the workers have ended
+
+  std::mutex readers_mutex_;
+  bool closed_to_readers_ = false;
+  std::list<Reader> readers_;
+  std::thread result_handler_, worker_handler_;
+};
+
+}  // namespace lab::pool

@@ -1,0 +1,79 @@
+#include "starter.hpp"
+
+#include <sched.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <stdexcept>
+
+#include "task.hpp"
+
+namespace lab::pool {
+namespace {
+
+class NurserysChild : public start::Child {
+ public:
+  explicit NurserysChild(start::Forked forked) : Child(forked.pid), forked_(std::move(forked)) {}
+  int sentinel() override { return forked_.sentinel.get(); }
+  std::optional<int> take_exit_code() override { return forked_.exit_code(Clock::now()); }
+  void send_signal(int signal) override { ::kill(pid(), signal); }
+
+ private:
+  start::Forked forked_;
+};
+
+}  // namespace
+
+int allowed_cpus() {
+  if (const char* asked = std::getenv("PYTHON_CPU_COUNT"); asked != nullptr && std::atoi(asked) > 0)
+    return std::atoi(asked);
+  cpu_set_t cpus;
+  return ::sched_getaffinity(0, sizeof cpus, &cpus) == 0 ? CPU_COUNT(&cpus) : 1;
+}
+
+Starter::Starter(const Options& options) : vehicle_(options.vehicle), nursery_(options.nursery) {
+  if (options.processes && *options.processes < 1) throw std::invalid_argument("a pool needs at least 1 worker");
+  if (options.tasks_per_child && *options.tasks_per_child < 1)
+    throw std::invalid_argument("tasks_per_child must be at least 1, or absent");
+  if (!options.initializer.empty()) thunk_named(options.initializer);  // throws when nobody knows it
+  if (vehicle_ == Vehicle::processes && start::self().daemon)
+    throw std::logic_error("daemonic processes are not allowed to have children");
+  struct sigaction present {};
+  ::sigaction(SIGPIPE, nullptr, &present);
+  if (present.sa_handler == SIG_DFL) std::signal(SIGPIPE, SIG_IGN);
+  if (vehicle_ == Vehicle::processes && nursery_ == nullptr) {
+    own_ = std::make_unique<start::Nursery>();
+    nursery_ = own_.get();
+  }
+}
+
+std::string Starter::next_name() {
+  return (vehicle_ == Vehicle::processes ? "ForkPoolWorker-" : "Thread-") + std::to_string(++names_);
+}
+
+std::unique_ptr<start::Child> Starter::start(const std::string& entry, const std::string& name, std::string argument,
+                                             const std::vector<int>& descriptors) const {
+  start::Order order{.entry = entry,
+                     .argument = std::move(argument),
+                     .name = name,
+                     .daemon = true,  // as CPython's are: it may have no children of its own
+                     .parent = ::getpid(),
+                     .parent_name = start::self().name};
+  if (vehicle_ == Vehicle::threads) return start_child(start::Method::thread, std::move(order), descriptors);
+  return std::make_unique<NurserysChild>(nursery_->start(order, descriptors));
+}
+
+bool Starter::nursery_lost(
+    start::Child& child) const {  // its end of the sentinel was closed, and no status sent before
+  char byte = 0;
+  return vehicle_ == Vehicle::processes && ::recv(child.sentinel(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
+void end_by_underscore_exit() {
+  ::on_exit([](int status, void*) { std::fflush(nullptr), ::_exit(status); }, nullptr);
+}
+
+}  // namespace lab::pool

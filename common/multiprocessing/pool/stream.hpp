@@ -1,0 +1,177 @@
+// An imap: a job whose input is still being read, by a thread of its own, while its first results are already taken.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <ranges>
+
+#include "chunks.hpp"
+#include "job.hpp"
+#include "task.hpp"
+
+namespace lab::pool {
+
+/// Chunks come in from the reader of the input (read_input), replies from the result handler; parts go out to who takes the
+/// results.
+template <class R>
+class Stream : public Job {
+ public:
+  Stream(std::string function, std::size_t size, bool ordered)
+      : Job(std::move(function)), size_(size), ordered_(ordered) {}
+
+  struct Part {
+    std::vector<R> values;
+    std::exception_ptr error;
+  };
+
+  // The reader's side. add() gives the chunk's number, after waiting while `ahead` chunks have been read that nobody has
+  // taken; none when nobody wants it any more.
+  std::optional<std::size_t> add(std::string arguments, std::size_t items, std::size_t ahead) {
+    auto held = lock();
+    const auto room = [&] { return added_ - taken_ < ahead || (read_on_ && !dropped_); };
+    wait_until(held, {}, [&] { return stopped_ || dropped_ || room(); });
+    if (stopped_ || !room()) return std::nullopt;
+    chunks_.emplace(added_, Waiting{std::move(arguments), items});
+    return added_++;
+  }
+  /// The input has ended, by itself or by an error, which takes the next place. True when that completes the job.
+  bool end(std::exception_ptr error) {
+    const std::lock_guard lock(mutex_);
+    if (error && !stopped_) park(added_++, {{}, error});
+    total_ = added_;
+    changed_.notify_all();
+    return arrived_ == total_;
+  }
+  bool stopped() const {
+    const auto held = lock();
+    return stopped_;
+  }
+  void stop() override { raise(stopped_); }
+  void read_on() override { raise(read_on_); }
+  /// Nobody holds its Results any more. In a forked copy nobody reads, either.
+  void drop() {
+    if (::getpid() == owner_) raise(dropped_);
+  }
+
+  Chunk chunk(std::size_t number) const override {
+    const std::lock_guard lock(mutex_);
+    const Waiting& waiting = chunks_.at(number);
+    return {waiting.arguments, number * size_, waiting.items};
+  }
+  bool accept(std::size_t number, const Outcome& outcome) override {
+    Part part{{}, outcome.error};
+    if (!part.error) {  // decoded without the lock: that is the user's code
+      Decoder in(outcome.values);
+      for (std::size_t items = chunk(number).items; items > 0; --items) part.values.push_back(in.template get<R>());
+      in.finish();
+    }
+    const std::lock_guard lock(mutex_);
+    chunks_.erase(number);
+    park(number, std::move(part));
+    return arrived_ == total_;
+  }
+  void publish() override {}  // it has no callbacks
+  void abandon(const std::exception_ptr& error) override {
+    const std::lock_guard lock(mutex_);
+    abandoned_ = error;
+    stopped_ = true;
+    changed_.notify_all();
+  }
+
+  /// The next part in order (of input, or of arrival); none at the end. Throws TimeoutError.
+  std::optional<Part> take(const Timeout& timeout) {
+    auto held = lock();
+    if (!wait_until(held, timeout, [&] { return parked_.contains(taken_) || taken_ == total_ || abandoned_; }))
+      throw TimeoutError();
+    const auto found = parked_.find(taken_);
+    if (found == parked_.end()) {
+      if (taken_ == total_) return std::nullopt;
+      total_ = taken_;  // the error once, then the end
+      return Part{{}, abandoned_};
+    }
+    Part part = std::move(found->second);
+    parked_.erase(found);
+    ++taken_;
+    changed_.notify_all();  // the reader may be waiting for room
+    return part;
+  }
+  std::size_t size() const { return size_; }
+
+ private:
+  struct Waiting {
+    std::string arguments;
+    std::size_t items;
+  };
+  void raise(bool& flag) {
+    const std::lock_guard lock(mutex_);
+    flag = true;
+    changed_.notify_all();
+  }
+  // Under one key or the other the next part is always parked_[taken_].
+  void park(std::size_t number, Part part) {
+    parked_.emplace(ordered_ ? number : arrived_, std::move(part));
+    ++arrived_;
+    changed_.notify_all();
+  }
+
+  const std::size_t size_;
+  const bool ordered_;
+  std::map<std::size_t, Waiting> chunks_;  // not yet answered
+  std::map<std::size_t, Part> parked_;     // answered, not yet taken
+  std::size_t added_ = 0, arrived_ = 0, taken_ = 0;
+  std::optional<std::size_t> total_;  // known once the input has ended
+  std::exception_ptr abandoned_;
+  bool stopped_ = false, read_on_ = false, dropped_ = false;
+};
+
+/// Reads items, each from next() and none at the end, to the end, or until nobody wants more. At most `ahead` chunks are
+/// read that nobody has taken. give(chunk, refused) is told of each; `refused` is the error of an item that cannot be
+/// encoded. An error of the input takes the place of the chunk it was to be part of. True when that completes the job.
+template <class R, class Next, class Give>
+bool read_items(Stream<R>& stream, std::size_t ahead, Next next, Give give) {
+  std::exception_ptr broken;
+  for (bool more = true; more && !broken;) {
+    Encoder arguments;
+    arguments.put(ArgumentCount{1});
+    std::exception_ptr refused;
+    std::size_t items = 0;
+    broken = attempt([&] {
+      for (; items < stream.size(); ++items) {
+        const auto item = next();
+        if (!(more = item.has_value())) break;
+        if (!refused) refused = attempt([&] { arguments.put(*item); });
+      }
+    });
+    if (broken || items == 0) break;
+    if (!refused) refused = attempt([&] { check_fits(arguments.bytes.size()); });
+    const auto chunk = stream.add(std::move(arguments.bytes), items, ahead);
+    if (!chunk && stream.stopped()) return false;
+    if (!chunk) break;  // nobody will take what is read from here on
+    give(*chunk, refused);
+  }
+  return stream.end(broken);
+}
+
+/// The same for an input that is such a function, or a range.
+template <class R, class Input, class Give>
+bool read_input(Stream<R>& stream, std::size_t ahead, Input& input, Give give) {
+  if constexpr (std::is_invocable_v<Input&>) {
+    return read_items(stream, ahead, std::ref(input), give);
+  } else {
+    using Item = std::optional<std::ranges::range_value_t<Input>>;
+    std::optional<std::ranges::iterator_t<Input>> at;
+    return read_items(
+        stream, ahead,
+        [&] {  // begin() is the input's code as much as ++ is, and may throw
+          if (at) {
+            ++*at;
+          } else {
+            at = std::ranges::begin(input);
+          }
+          return *at == std::ranges::end(input) ? Item() : Item(**at);
+        },
+        give);
+  }
+}
+
+}  // namespace lab::pool

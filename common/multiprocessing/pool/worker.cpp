@@ -1,0 +1,128 @@
+#include "worker.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include "common/multiprocessing/process/worker.hpp"
+#include "task.hpp"
+
+namespace lab::pool {
+namespace {
+
+const char* const kNoException = "something that is no std::exception";
+
+std::string words_of(const start::Exit& exit) {
+  return exit.text.empty() ? fmt::format("status {}", exit.status) : "the words: " + exit.text;
+}
+
+}  // namespace
+
+Identity& this_thread() {
+  static thread_local Identity identity;
+  return identity;
+}
+
+std::tuple<std::uint64_t, Reply, std::string_view> parse_reply(std::string_view frame) {
+  constexpr std::size_t head = 1 + sizeof(std::uint64_t);
+  if (frame.size() <= head || frame[0] != Encoder::tag<std::uint64_t>() ||
+      std::string_view("vei").find(frame[head]) == std::string_view::npos)
+    throw Garbled("a reply is cut short or of no known kind");
+  return {decode<std::uint64_t>(frame.substr(0, head)), static_cast<Reply>(frame[head]), frame.substr(head + 1)};
+}
+
+std::string error_reply(const std::string& task, const std::exception& error) {
+  return static_cast<char>(Reply::error) +
+         encode_error(error, fmt::format("raised in task {} by {} (pid {})", task, current_worker(), ::getpid()));
+}
+
+void run_chunk(const std::string& task, std::uint64_t items, Decoder& in, Encoder& reply) {
+  const std::size_t start = reply.bytes.size();
+  try {
+    const Thunk& thunk = thunk_named(task);
+    if (const auto given = in.get<ArgumentCount>(); given != thunk.arguments)
+      throw std::invalid_argument(fmt::format("wrong number of arguments for task {}: it takes {} and was given {}",
+                                              task, thunk.arguments, given));
+    reply.bytes.push_back(static_cast<char>(Reply::values));
+    for (std::uint64_t item = 0; item < items; ++item) thunk.run(in, reply);
+    in.finish();
+  } catch (const std::exception& error) {
+    reply.bytes.resize(start);
+    reply.bytes += error_reply(task, error);
+  }
+}
+
+void run_initializer(const std::string& task, std::string_view arguments) {
+  Decoder in(arguments);
+  Encoder ignored;
+  thunk_named(task).run(in, ignored);
+  in.finish();
+}
+
+int serve(const WorkerPlan& plan, int tasks, int replies, Begun& begun) {
+  this_thread() = {plan.name, plan.pool};
+  Encoder reply;
+  // Sends what `append` puts behind a reply's head; too long an answer is an error that says so.
+  const auto answer = [&](std::uint64_t number, const std::string& task, auto append) {
+    const auto begin = [&] {
+      reply.bytes.clear();
+      const std::size_t body = open_frame(reply.bytes);
+      reply.put(number);
+      return body;
+    };
+    std::size_t body = begin();
+    append();
+    try {
+      close_frame(reply.bytes, body);
+    } catch (const MessageError& error) {
+      body = begin();
+      reply.bytes += error_reply(task, MaybeEncodingError(error.what()));
+      close_frame(reply.bytes, body);
+    }
+    write_all(replies, std::as_bytes(std::span(reply.bytes)));
+  };
+  if (!plan.initializer.empty()) {
+    std::optional<std::string> failure;
+    try {
+      run_initializer(plan.initializer, plan.initargs);
+    } catch (const std::exception& error) {
+      failure = error.what();
+    } catch (const start::Exit& exit) {
+      failure = "it asked to end its worker with " + words_of(exit);
+    } catch (...) {
+      failure = kNoException;
+    }
+    if (failure) {
+      answer(0, plan.initializer, [&] { reply.bytes += static_cast<char>(Reply::initializer_failed) + *failure; });
+      return 1;
+    }
+  }
+  begun.ready.store(1);
+  for (Inbox inbox;;) {
+    while (const auto chunk = inbox.next()) {
+      if (chunk->empty()) return 0;  // the sentinel, CPython's None
+      Decoder in(*chunk);
+      const auto number = in.get<std::uint64_t>();
+      const auto task = in.get<std::string>();
+      const auto items = in.get<std::uint64_t>();
+      if (items > std::max<std::size_t>(1, chunk->size())) throw MessageError("a chunk claims more items than bytes");
+      if (!begun.begin(number)) continue;  // an idle worker has got it instead
+      answer(number, task, [&] {
+        const std::size_t head = reply.bytes.size();
+        const auto failed = [&](const std::string& how) {
+          reply.bytes.resize(head);
+          reply.bytes += error_reply(task, TaskError(how));
+        };
+        try {
+          run_chunk(task, items, in, reply);
+        } catch (const start::Exit& exit) {
+          failed("start::Exit: the task asked to end its worker with " + words_of(exit));
+        } catch (...) {
+          failed(std::string("the task threw ") + kNoException);
+        }
+      });
+    }
+    if (inbox.fill(tasks) == Inbox::Got::end) return 0;
+  }
+}
+
+}  // namespace lab::pool
