@@ -2,24 +2,20 @@
 // buffer), which returns the length. Made before the two are forked or started.
 #pragma once
 
-#include <fmt/format.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cstring>
-#include <optional>
 #include <span>
-#include <string>
 #include <string_view>
 
 #include "bare_ring.hpp"
+#include "common/multiprocessing/pipe/pipe.hpp"
+#include "common/multiprocessing/pipe/ring.hpp"
 #include "common/os/descriptor.hpp"
 #include "message_queues.hpp"
-#include "pipe.hpp"
-#include "ring.hpp"
 
 namespace lab::pipe {
 
@@ -98,6 +94,9 @@ class Rings {
   std::array<RingSender, 2> senders_{RingSender(there_), RingSender(back_)};
   std::array<RingReceiver, 2> receivers_{RingReceiver(back_), RingReceiver(there_)};
 };
+
+using SleepingRings = Rings<Waiting::blocking>;
+using SpinningRings = Rings<Waiting::spinning>;
 
 /// The floor of the rings.
 class BareRings {

@@ -14,8 +14,10 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <system_error>
 
 #include "common/os/descriptor.hpp"
+#include "common/os/say.hpp"
 
 namespace lab::pipe {
 
@@ -25,6 +27,16 @@ class MessageQueues {
   static constexpr long kLongest = 4096;
   /// Throws std::system_error where they are not permitted, or only for shorter messages.
   MessageQueues() : ways_{make(0), make(1)} {}
+  /// Whether they are; where not, says so once.
+  static bool permitted() {
+    try {
+      MessageQueues();
+      return true;
+    } catch (const std::system_error& error) {
+      say("POSIX message queues are left out: {}. See /proc/sys/fs/mqueue and ulimit -q.\n", error.what());
+      return false;
+    }
+  }
   void send(int side, std::string_view message) {
     if (::mq_send(ways_[side].get(), message.data(), message.size(), 0) < 0)
       throw_errno("cannot send to a message queue");

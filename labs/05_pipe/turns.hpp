@@ -5,12 +5,16 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cstdint>
+#include <cstring>
 #include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "common/harness/measure.hpp"
+#include "common/os/mapping.hpp"
 
 namespace lab::pipe {
 
@@ -88,6 +92,29 @@ void stream(benchmark::State& state) {
   });
   expect(state, reports[1].answer == static_cast<std::uint64_t>(kStreamed * state.max_iterations),
          "a streamed message was lost or changed");
+}
+
+/// The least two cores can do for one another: a word of memory that they write in turn.
+inline void cache_line_bounce(benchmark::State& state) {
+  const Shared<std::atomic<std::uint64_t>> turn(0u);
+  team(state, Vehicle::processes, 2, [&](int side) -> std::uint64_t {
+    std::uint64_t seen = 0;
+    while (((seen = turn->load(std::memory_order_acquire)) & 1) != static_cast<std::uint64_t>(side)) {
+    }
+    turn->store(seen + 1, std::memory_order_release);
+    return 0;
+  });
+}
+
+/// The least that as many bytes cost, copied there and back.
+inline void memcpy_there_and_back(benchmark::State& state) {
+  std::vector<char> here(static_cast<std::size_t>(state.range(0)), 'm'), there(here.size());
+  for (auto _ : state) {
+    std::memcpy(there.data(), here.data(), here.size());
+    benchmark::ClobberMemory();
+    std::memcpy(here.data(), there.data(), here.size());
+    benchmark::ClobberMemory();
+  }
 }
 
 }  // namespace lab::pipe

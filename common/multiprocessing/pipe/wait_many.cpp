@@ -1,4 +1,4 @@
-#include "wait_many.hpp"
+#include "common/multiprocessing/pipe/wait_many.hpp"
 
 #include <poll.h>
 #include <sys/syscall.h>

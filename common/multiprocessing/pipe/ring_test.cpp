@@ -1,4 +1,4 @@
-#include "ring.hpp"
+#include "common/multiprocessing/pipe/ring.hpp"
 
 #include <gtest/gtest.h>
 #include <sys/wait.h>
@@ -9,11 +9,10 @@
 #include <random>
 #include <thread>
 
-#include "bare_ring.hpp"
 #include "common/os/team.hpp"
 #include "common/os/test_child.hpp"
 #include "common/os/test_faults.hpp"
-#include "wait_many.hpp"
+#include "common/multiprocessing/pipe/wait_many.hpp"
 
 namespace lab::pipe {
 namespace {
@@ -266,21 +265,6 @@ TEST(Ring, TheCapacityIsAPowerOfTwo) {
   EXPECT_EQ(Ring(0).capacity(), 64u);
   EXPECT_EQ(Ring(65).capacity(), 128u);
   EXPECT_EQ(Ring(4096).capacity(), 4096u);
-}
-
-TEST(BareRing, CarriesTheSameMessages) {
-  BareRing ring;
-  run_team({.size = 2, .vehicle = Vehicle::processes}, [&](int worker) -> std::uint64_t {
-    std::string buffer(4096, '\0');
-    for (unsigned i = 0; i < 1000; ++i) {
-      const std::string message = pattern(i * 4, i);
-      if (worker == 0) ring.send(message.data(), static_cast<std::uint32_t>(message.size()));
-      if (worker == 1 &&
-          (ring.recv(buffer.data()) != message.size() || buffer.compare(0, message.size(), message) != 0))
-        throw std::runtime_error("wrong message");
-    }
-    return 0;
-  });
 }
 
 }  // namespace

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "common/os/descriptor.hpp"
-#include "pipe.hpp"
+#include "common/multiprocessing/pipe/pipe.hpp"
 
 namespace lab::pipe {
 

@@ -13,7 +13,7 @@
 #include "common/os/futex.hpp"
 #include "common/os/mapping.hpp"
 #include "common/os/message.hpp"
-#include "pipe.hpp"
+#include "common/multiprocessing/pipe/pipe.hpp"
 
 namespace lab::pipe {
 

@@ -1,4 +1,4 @@
-#include "ring.hpp"
+#include "common/multiprocessing/pipe/ring.hpp"
 
 #include <fmt/format.h>
 #include <poll.h>

@@ -4,13 +4,16 @@
 
 #include <sys/socket.h>
 
+#include <algorithm>
+#include <array>
+#include <cstddef>
 #include <cstring>
 #include <map>
+#include <string>
 #include <string_view>
 
-#include "json.hpp"
-#include "pipe.hpp"
-#include "ring.hpp"
+#include "common/multiprocessing/pipe/pipe.hpp"
+#include "common/multiprocessing/pipe/ring.hpp"
 
 namespace lab::pipe {
 
@@ -24,15 +27,17 @@ inline void read_hostile_bytes(std::string_view bytes) {
   bytes.remove_prefix(1);
   bytes = bytes.substr(0, 1 << 15);  // fits into a socket's buffer, so that one thread can play both ends
   try {
-    if (reader <= 1) {  // a stream of messages, then end-of-file
+    if (reader <= 2) {  // a stream of messages, then end-of-file
       auto [ours, theirs] = make_socket_pair(SOCK_STREAM);
       write_all(theirs.get(), std::as_bytes(std::span(bytes)));
       theirs.reset();
       Connection end(std::move(ours), true, reader == 1);
-      while (true)
-        reader == 0 ? void(end.recv_bytes(kMaximum)) : void(end.recv<std::map<std::string, std::string>>(kMaximum));
-    } else if (reader == 2) {
-      (void)parse_json_texts(bytes);
+      std::array<std::byte, 64> small{};
+      while (true) {
+        if (reader == 0) end.recv_bytes(kMaximum);
+        if (reader == 1) end.recv<std::map<std::string, std::string>>(kMaximum);
+        if (reader == 2) end.recv_bytes_into(small);
+      }
     } else {  // a ring whose memory, positions included, the peer has filled at will
       Ring ring(1 << 10, reader == 3 ? Waiting::blocking : Waiting::spinning);
       RingReceiver receiver(ring);

@@ -1,16 +1,27 @@
-#include "serve.hpp"
+// One waiter, many that write: pipes and processes served by wait_many alone.
+#pragma once
 
-#include <sys/wait.h>
+#include <fmt/format.h>
 
-#include <string>
+#include <utility>
 #include <vector>
 
+#include "common/harness/claims.hpp"
+#include "common/multiprocessing/pipe/wait_many.hpp"
 #include "common/os/team.hpp"
-#include "wait_many.hpp"
 
 namespace lab::pipe {
 
-Served serve_pipes_and_sentinels(int pipes, int writers, int messages) {
+struct Served {
+  int messages = 0;   ///< whole and from the pipe they should come from
+  int ends = 0;       ///< pipes read to their end-of-file
+  int sentinels = 0;  ///< processes seen to end
+  int waits = 0;      ///< calls of wait_many it took
+};
+
+/// Starts `writers` processes that share `pipes` pipes out among them, send `messages` through each and end; serves all
+/// of them from one thread until nothing is left to wait for, 30 s at most.
+inline Served serve_pipes_and_sentinels(int pipes, int writers, int messages) {
   std::vector<Connection> receivers, senders;
   for (int i = 0; i < pipes; ++i) {
     auto [receiver, sender] = one_way();
@@ -65,6 +76,14 @@ Served serve_pipes_and_sentinels(int pipes, int writers, int messages) {
   receivers.clear();  // a writer that is late gets EPIPE, and ends
   for (const pid_t pid : pids) wait_for_child(pid);
   return served;
+}
+
+inline Seen one_waiter_serves_all() {
+  constexpr int kPipes = 8, kMessages = 100;
+  const Served served = serve_pipes_and_sentinels(kPipes, 2, kMessages);
+  return {.holds = served.messages == kPipes * kMessages && served.ends == kPipes && served.sentinels == 2,
+          .what = fmt::format("{} of {} messages, {} ends of file, {} ended processes, by {} waits", served.messages,
+                              kPipes * kMessages, served.ends, served.sentinels, served.waits)};
 }
 
 }  // namespace lab::pipe

@@ -1,4 +1,4 @@
-#include "pipe.hpp"
+#include "common/multiprocessing/pipe/pipe.hpp"
 
 #include <arpa/inet.h>
 #include <endian.h>

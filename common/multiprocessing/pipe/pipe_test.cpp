@@ -1,4 +1,4 @@
-#include "pipe.hpp"
+#include "common/multiprocessing/pipe/pipe.hpp"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>

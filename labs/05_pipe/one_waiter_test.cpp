@@ -1,11 +1,11 @@
-#include "serve.hpp"
+#include "one_waiter.hpp"
 
 #include <gtest/gtest.h>
 
 namespace lab::pipe {
 namespace {
 
-TEST(Serve, OneWaiterTakesEverythingAndSeesEveryEnd) {
+TEST(OneWaiter, TakesEverythingAndSeesEveryEnd) {
   const Served served = serve_pipes_and_sentinels(8, 2, 50);
   EXPECT_EQ(served.messages, 8 * 50);
   EXPECT_EQ(served.ends, 8);
