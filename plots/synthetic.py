@@ -112,15 +112,15 @@ def pipe(machine="small", rounds=15, size="normal", bad=lambda at: at in (3, 9))
     maker = Maker(rounds, bad)
     page, mib, full = 4096, 1 << 20, size == "full"
     for function, wake, per_byte, largest, few in (
-            ("pipe", 9500, 0.7, 16 * mib, (1, page, 32768, mib, 16 * mib)), ("read_and_write", 9200, 0.68, 16 * mib, (1, page)),
+            ("pipe", 9500, 0.7, 16 * mib, (1, page, 32768, mib, 4 * mib)), ("read_and_write", 9200, 0.68, 16 * mib, (1, page)),
             ("stream_socket", 10400, 0.8, 16 * mib, (1,)), ("seqpacket_socket", 10900, 0.8, 32768, ()),
             ("message_queue", 9900, 1, page, (1,)), ("ring", 9300, 0.4, 16 * mib, (1,)),
             ("spinning_ring", 350, 0.3, 16 * mib, (1,)), ("pipe_same_cpu", 2800, 0.6, 16 * mib, (1,)),
             ("ring_same_cpu", 2500, 0.5, 16 * mib, ()), ("spinning_ring_same_cpu", 8e6, 0.5, 1, (1,)),
             ("pipe_between_threads", 9400, 0.7, 16 * mib, (1,))):
-        for n in [n for n in (1, 64, page, 32768, mib // 4, mib, 16 * mib) if n <= largest] if full else few:
+        for n in [n for n in (1, 64, page, 32768, mib // 4, mib, 4 * mib, 16 * mib) if n <= largest] if full else few:
             maker.add(f"{function}/bytes:{n}", wake + n * per_byte, 0.03, cpu_ns=(wake + n * per_byte) / 3)
-    for n, per_byte in ((mib, 0.04), (16 * mib, 0.1)):
+    for n, per_byte in ((mib, 0.04), (4 * mib, 0.06), (16 * mib, 0.1)):
         maker.add(f"memcpy_there_and_back/bytes:{n}", n * per_byte, 0.03)
     for function, each in (("pipe", 900), ("ring", 75), ("bare_ring", 44), *((("spinning_ring", 60),) if full else ())):
         maker.add(f"{function}_stream", 1000 * each, 0.03)

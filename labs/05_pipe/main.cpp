@@ -62,7 +62,7 @@ BENCHMARK(stream<BareRings>)->Name("bare_ring_stream")->Apply(lab::blocking);
 
 // The least two cores can do for one another, and the least that as many bytes cost.
 BENCHMARK(cache_line_bounce)->Apply(lab::blocking);
-BENCHMARK(memcpy_there_and_back)->ArgName("bytes")->Arg(kMiB)->Arg(4 * kMiB)->Apply(lab::busy);
+BENCHMARK(memcpy_there_and_back)->ArgName("bytes")->Arg(kMiB)->Arg(4 * kMiB)->Arg(16 * kMiB)->Apply(lab::busy);
 
 // Encoding and decoding, nothing sent.
 void code(benchmark::State& state, const auto& payload, auto to_bytes, auto from_bytes) {
