@@ -20,7 +20,6 @@ nlohmann-json3-dev:nlohmann_json
 libgtest-dev:gtest"  # a Debian package and what pkg-config calls it
 # Where a library brings no .pc file, a header.
 of_some_labs="libhiredis-dev:hiredis
-libmsgpack-cxx-dev:/usr/include/msgpack.hpp
 libsodium-dev:libsodium"
 
 say() { printf '%s\n' "$@" >&2; }
