@@ -3,12 +3,10 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include <csignal>
-#include <utility>
 
+#include "common/os/children.hpp"
 #include "common/os/codec.hpp"
 #include "common/os/message.hpp"
 #include "common/os/team.hpp"
@@ -26,21 +24,6 @@ struct Sent {
   double seconds = 0, cpu_seconds = 0;
   std::map<std::string, double> counters;
   auto members() { return std::tie(variant, invalid, round, iterations, seconds, cpu_seconds, counters); }
-};
-
-// A part at work: killed and reaped on whatever path its scope is left.
-struct Child {
-  pid_t pid;
-  int wait() {
-    int status = 0;
-    wait_for_child(std::exchange(pid, 0), &status);
-    return status;
-  }
-  ~Child() {
-    if (pid <= 0) return;
-    ::kill(pid, SIGKILL);
-    wait();
-  }
 };
 
 }  // namespace
@@ -63,8 +46,8 @@ Outcome measure_in_parts(int rounds, int argc, char** argv) {
     auto [reader, writer] = make_pipe();
     const int share = rounds / kParts + (part < rounds % kParts);
     if (share == 0) continue;
-    Child child{fork_child()};
-    if (child.pid == 0) {
+    const pid_t pid = fork_child();
+    if (pid == 0) {
       leave([&, &out = writer] {
         ::fcntl(out.get(), F_SETFD, 0);
         std::string words = fmt::format("{},{},part {} of {}", out.get(), share, part + 1, kParts), flag = "--part";
@@ -75,12 +58,13 @@ Outcome measure_in_parts(int rounds, int argc, char** argv) {
       });
     }
     writer.reset();
+    ChildProcess child(pid);  // killed on whatever path this scope is left
     if (!wait_for(reader.get(), POLLIN, Clock::now() + std::chrono::hours(2)))
       throw WorkerError("a part of the full run takes over 2 hours");
     const std::optional<std::string> message = receive_message(reader.get());
-    const int status = child.wait();
-    if (!message || status != 0) {
-      throw WorkerError(fmt::format("part {} of the full run ended with {}", part + 1, describe_status(status)));
+    const int code = *child.wait();
+    if (!message || code != 0) {
+      throw WorkerError(fmt::format("part {} of the full run ended with {}", part + 1, describe_exit(code)));
     }
     Decoder decoder(*message);
     const int measured = decoder.get<int>();

@@ -5,17 +5,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <system_error>
 
 namespace lab {
-
-timespec time_left(Deadline deadline) {
-  const auto left = std::max(deadline - Clock::now(), Clock::duration::zero());
-  return {static_cast<time_t>(left / std::chrono::seconds(1)),
-          static_cast<long>((left % std::chrono::seconds(1)).count())};
-}
 
 void throw_errno(const std::string& what) { throw std::system_error(errno, std::generic_category(), what); }
 

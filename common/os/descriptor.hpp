@@ -1,21 +1,15 @@
 // A file descriptor with an owner: closed once, on every path, and never inherited by a program that is exec'ed.
 #pragma once
 
-#include <chrono>
 #include <cstddef>
-#include <ctime>
 #include <optional>
 #include <span>
 #include <string>
 #include <utility>
 
+#include "common/os/clock.hpp"
+
 namespace lab {
-
-using Clock = std::chrono::steady_clock;
-using Deadline = Clock::time_point;
-
-/// What is left until the deadline, never negative, as system calls want it.
-timespec time_left(Deadline deadline);
 
 /// Throws std::system_error for the present errno: "<what>: <the system's sentence>".
 [[noreturn]] void throw_errno(const std::string& what);

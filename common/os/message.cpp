@@ -1,5 +1,7 @@
 #include "common/os/message.hpp"
 
+#include <poll.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
 
 #include <algorithm>
@@ -8,16 +10,24 @@
 
 namespace lab {
 
-void send_message(int fd, std::string_view body) {
+void send_message(int fd, std::string_view body, Deadline deadline) {
   if (body.size() > UINT32_MAX) throw MessageError("a message cannot be longer than 4294967295 bytes");
   auto length = static_cast<std::uint32_t>(body.size());
   std::array<iovec, 2> parts{iovec{&length, sizeof length}, iovec{const_cast<char*>(body.data()), body.size()}};
-  // A signal may keep the write from starting, a pipe that is nearly full cut it short: write_all sends what is left.
-  const ssize_t sent = ::writev(fd, parts.data(), parts.size());
-  if (sent < 0 && errno != EINTR && errno != EAGAIN) throw_errno("cannot send a message");
-  const std::size_t done = sent < 0 ? 0 : static_cast<std::size_t>(sent), in_length = std::min(done, sizeof length);
-  write_all(fd, std::as_bytes(std::span(&length, 1)).subspan(in_length));
-  write_all(fd, std::as_bytes(std::span(body)).subspan(done - in_length));
+  msghdr frame{};
+  frame.msg_iov = parts.data();
+  frame.msg_iovlen = parts.size();
+  while (parts[0].iov_len + parts[1].iov_len > 0) {  // a pipe that is nearly full takes a part
+    const ssize_t sent = deadline == Deadline::max() ? ::writev(fd, parts.data(), parts.size())
+                                                     : ::sendmsg(fd, &frame, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent < 0 && errno == EAGAIN && !wait_for(fd, POLLOUT, deadline)) errno = ETIMEDOUT;
+    if (sent < 0 && errno != EINTR && errno != EAGAIN) throw_errno("cannot send a message");
+    for (std::size_t done = sent < 0 ? 0 : static_cast<std::size_t>(sent); iovec & part : parts) {
+      const std::size_t gone = std::min(done, part.iov_len);
+      part = {static_cast<char*>(part.iov_base) + gone, part.iov_len - gone};
+      done -= gone;
+    }
+  }
 }
 
 std::optional<std::string> receive_message(int fd, std::size_t limit, Deadline deadline) {

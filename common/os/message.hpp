@@ -14,8 +14,9 @@ namespace lab {
 inline constexpr std::size_t kMessageLimit = std::size_t{64} << 20;
 
 /// Writes one frame: a 4-byte length, then the body; together in one write where the kernel takes it, so that a small
-/// message costs one system call. Throws std::system_error; MessageError beyond 4 GiB.
-void send_message(int fd, std::string_view body);
+/// message costs one system call. Throws std::system_error; MessageError beyond 4 GiB. With a deadline `fd` must be a
+/// socket: then nobody waits longer (ETIMEDOUT), and a reader that has vanished is EPIPE and never a signal.
+void send_message(int fd, std::string_view body, Deadline deadline = Deadline::max());
 
 /// Reads one frame; none at end-of-file between frames. Throws MessageError for a length beyond `limit` and for an end
 /// of file inside a frame, std::system_error for the rest (ETIMEDOUT: the deadline passed before all of it was there).

@@ -4,15 +4,12 @@
 #include <poll.h>
 #include <sched.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
-#include <cstring>
 #include <system_error>
 #include <thread>
 
@@ -20,6 +17,7 @@
 #include "common/os/futex.hpp"
 #include "common/os/mapping.hpp"
 #include "common/os/say.hpp"
+#include "common/os/timeout.hpp"
 
 namespace lab {
 namespace {
@@ -102,23 +100,9 @@ bool work_in(const Team& team, int worker, Barrier& barrier, Slot& slot, std::fu
   return slot.finished;
 }
 
-// Kills what still runs and reaps it, whatever path leaves the scope.
-struct Children {
-  std::vector<pid_t> pids;
-  std::vector<Descriptor> handles;  // pidfds: readable once the child has ended
-  ~Children() {
-    for (const pid_t pid : pids) {
-      if (pid > 0) ::kill(pid, SIGKILL);
-    }
-    for (const pid_t pid : pids) {
-      if (pid > 0) wait_for_child(pid);
-    }
-  }
-};
-
 void run_processes(const Team& team, Barrier& barrier, const SharedArray<Slot>& slots, Deadline deadline,
                    const std::function<std::uint64_t(int)>& work) {
-  Children children;
+  std::vector<ChildProcess> children;  // those that still run are killed on whatever path this function is left
   for (int worker = 0; worker < team.size; ++worker) {
     const pid_t pid = fork_child();
     if (pid == 0) {
@@ -127,12 +111,10 @@ void run_processes(const Team& team, Barrier& barrier, const SharedArray<Slot>& 
         if (!work_in(team, worker, barrier, slots[worker], work)) ::_exit(1);
       });
     }
-    children.pids.push_back(pid);
-    children.handles.emplace_back(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
-    if (!children.handles.back()) throw_errno("cannot watch a worker");
+    children.emplace_back(pid);
   }
   std::vector<pollfd> polls;
-  for (const Descriptor& handle : children.handles) polls.push_back({handle.get(), POLLIN, 0});
+  for (const ChildProcess& child : children) polls.push_back({child.sentinel(), POLLIN, 0});
   for (int running = team.size; running > 0;) {
     const timespec left = time_left(deadline);
     const int ready = ::ppoll(polls.data(), polls.size(), &left, nullptr);
@@ -141,14 +123,13 @@ void run_processes(const Team& team, Barrier& barrier, const SharedArray<Slot>& 
     for (int worker = 0; ready > 0 && worker < team.size; ++worker) {
       if (polls[worker].fd < 0 || polls[worker].revents == 0) continue;
       polls[worker].fd = -1;  // poll skips it from now on
-      const pid_t pid = std::exchange(children.pids[worker], 0);
-      int status = 0;
-      if (wait_for_child(pid, &status) < 0) throw_errno("cannot learn how a worker ended");  // SIGCHLD ignored, perhaps
       --running;
-      if (status == 0 && slots[worker].finished) continue;
+      const std::optional<int> code = children[worker].wait();
+      if (code == 0 && slots[worker].finished) continue;
       const char* said = slots[worker].error;
+      const pid_t pid = children[worker].pid();
       throw WorkerError(*said ? fmt::format("worker {} (pid {}): {}", worker, pid, said)
-                              : fmt::format("worker {} (pid {}) ended with {}", worker, pid, describe_status(status)));
+                              : fmt::format("worker {} (pid {}) ended with {}", worker, pid, describe_exit(*code)));
     }
   }
 }
@@ -195,7 +176,7 @@ std::vector<Report> run_team(const Team& team, const std::function<std::uint64_t
   if (team.size < 1) throw std::invalid_argument("a team needs at least one worker");
   const Shared<Barrier> barrier;
   const SharedArray<Slot> slots(static_cast<std::size_t>(team.size));
-  const Deadline deadline = Clock::now() + team.deadline;
+  const Deadline deadline = Timeout(team.deadline).deadline();
   (team.vehicle == Vehicle::processes ? run_processes : run_threads)(team, *barrier, slots, deadline, work);
   std::vector<Report> reports;
   for (const Slot& slot : slots) reports.push_back(slot.report);

@@ -233,7 +233,7 @@ TEST(Team, ProcessesThatMissTheDeadlineAreKilled) {
 TEST(Team, AWorkerWhoseEndIsUnknownHasNotFinished) {
   EXPECT_EQ(end_of(start_child([] {
               std::signal(SIGCHLD, SIG_IGN);
-              EXPECT_THROW(run_team({.size = 2}, [](int) { return 0u; }), std::system_error);
+              EXPECT_THROW(run_team({.size = 2}, [](int) { return 0u; }), WorkerError);
               if (testing::Test::HasFailure()) throw std::runtime_error("no error");
             })),
             "status 0");

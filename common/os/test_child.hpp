@@ -9,8 +9,7 @@
 #include <cerrno>
 #include <functional>
 
-#include "common/os/descriptor.hpp"
-#include "common/os/team.hpp"
+#include "common/os/children.hpp"
 
 namespace lab {
 
@@ -24,10 +23,7 @@ inline pid_t start_child(const std::function<void()>& body) {
 }
 
 /// How the child ended: "status 0", "signal 9 (Killed)".
-inline std::string end_of(pid_t child) {
-  int status = 0;
-  return wait_for_child(child, &status) == child ? describe_status(status) : "no child";
-}
+inline std::string end_of(pid_t child) { return describe_exit(*ChildProcess(child).wait()); }
 
 /// Whether a process, not necessarily a child, is gone soon.
 inline bool is_gone(pid_t pid) {

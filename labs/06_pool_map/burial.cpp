@@ -22,7 +22,7 @@ void Crew::bury(Worker& worker, std::size_t at) {
   unwatch(worker.replies);
   const std::string how = fmt::format("{} (pid {}) {}", worker.name, worker.hand.pid,
                                       nursery_lost ? "was lost with its nursery (the fork server of the pool)"
-                                      : exit_code  ? "ended with " + start::describe_exit(*exit_code)
+                                      : exit_code  ? "ended with " + describe_exit(*exit_code)
                                                    : "ended with an unknown status");
   std::deque<Sent> lost;
   std::string hopeless;

@@ -5,21 +5,17 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
-#include <atomic>
 #include <cerrno>
 #include <csignal>
 #include <mutex>
 #include <system_error>
 #include <thread>
 
-#include "common/multiprocessing/process/forkserver.hpp"
 #include "common/multiprocessing/process/spawn.hpp"
-#include "common/os/children.hpp"
+#include "common/os/per_process.hpp"
 #include "common/os/say.hpp"
 
 namespace lab::start {
@@ -39,35 +35,16 @@ std::vector<Descriptor> copies_of(const std::vector<int>& descriptors) {
 // the pipe does not say that the child has ended.
 class OwnChild : public Child {
  public:
-  using Child::Child;
-  // Made when somebody asks: most parents just join.
-  int sentinel() override {
-    const std::lock_guard lock(mutex_);              // once the child is reaped, its pid may be somebody else's
-    if (!handle_ && reaped_) handle_ = open_null();  // readable, as it should be
-    if (!handle_) handle_.reset(static_cast<int>(::syscall(SYS_pidfd_open, pid(), 0)));
-    if (!handle_) throw_errno("cannot watch a worker");
-    return handle_.get();
-  }
-  void wait(Deadline deadline) override {
-    if (deadline != Deadline::max()) return Child::wait(deadline);
-    siginfo_t ignored;
-    while (::waitid(P_PID, static_cast<id_t>(pid()), &ignored, WEXITED | WNOWAIT) < 0 && errno == EINTR) continue;
-  }
+  explicit OwnChild(ChildProcess process) : Child(process.pid()), process_(std::move(process)) {}
+  int sentinel() override { return process_.sentinel(); }
   std::optional<int> take_exit_code() override {
-    const std::lock_guard lock(mutex_);
-    int status = 0;
-    const pid_t ended = wait_for_child(pid(), &status, WNOHANG);
-    if (ended == 0) return std::nullopt;
-    reaped_ = true;
-    constexpr int kStatusLost = 255;  // somebody else has reaped it
-    return ended > 0 ? exit_code_of(status) : kStatusLost;
+    const auto code = process_.wait(Clock::now());
+    return code == ChildProcess::kStatusLost ? 255 : code;
   }
-  void send_signal(int signal) override { ::syscall(SYS_pidfd_send_signal, sentinel(), signal, nullptr, 0); }
+  void send_signal(int signal) override { process_.send_signal(signal); }
 
  private:
-  std::mutex mutex_;
-  Descriptor handle_;
-  bool reaped_ = false;
+  ChildProcess process_;
 };
 
 class ServersChild : public Child {
@@ -75,7 +52,7 @@ class ServersChild : public Child {
   explicit ServersChild(Forked forked) : Child(forked.pid), forked_(std::move(forked)) {}
   int sentinel() override { return forked_.sentinel.get(); }
   std::optional<int> take_exit_code() override { return forked_.exit_code(Clock::now()); }
-  void send_signal(int signal) override { ::kill(pid(), signal); }
+  void send_signal(int signal) override { lab::send_signal(forked_.pidfd, signal); }
 
  private:
   Forked forked_;
@@ -133,23 +110,17 @@ class ThreadChild : public Child {
       work_off(order, copies, &held.before);
     });
   }
-  return std::make_unique<OwnChild>(pid);
+  return std::make_unique<OwnChild>(ChildProcess(pid));
 }
 
-struct ForkServer {
-  std::mutex mutex;
-  std::unique_ptr<Nursery> nursery;  // in a forked child its parent's, which serves both
-};
-ForkServer& fork_server() {
-  static auto* server = new ForkServer;  // never destroyed: it is used after the destructors of statics have begun
-  return *server;
-}
+PerProcess<std::mutex> server_mutex;
+Nursery* server = nullptr;  // in a forked child its parent's, which serves both. Of statics' end it knows nothing
 
-std::unique_ptr<Nursery> exec_server() {
+Nursery* exec_server() {
   auto [ours, theirs] = make_socket_pair(SOCK_SEQPACKET);
-  const pid_t pid = spawn({.entry = "fork_server", .name = "ForkServer", .parent = ::getpid()},
-                          std::array{theirs.get()}, Bond::outlives_parent);
-  return std::make_unique<Nursery>(pid, std::move(ours));
+  ChildProcess process = spawn({.entry = "fork_server", .name = "ForkServer", .parent = ::getpid()},
+                               std::array{theirs.get()}, Bond::outlives_parent);
+  return new Nursery(std::move(process), std::move(ours));
 }
 int serve(std::string_view, std::span<Descriptor> descriptors) {
   serve_forks(std::move(descriptors[0]));
@@ -157,16 +128,24 @@ int serve(std::string_view, std::span<Descriptor> descriptors) {
 }
 [[maybe_unused]] const bool known = register_entry("fork_server", serve);
 
+}  // namespace
+
+std::unique_ptr<Child> start_child(const Nursery& nursery, const Order& order, std::span<const int> descriptors) {
+  return std::make_unique<ServersChild>(nursery.start(order, descriptors));
+}
+
+namespace {
+
 std::unique_ptr<Child> start_by_server(const Order& order, const std::vector<int>& descriptors) {
-  ForkServer& server = fork_server();
-  const std::lock_guard lock(server.mutex);
-  if (!server.nursery) server.nursery = exec_server();
+  const std::lock_guard lock(server_mutex.get());
+  if (server == nullptr) server = exec_server();
   try {
-    return std::make_unique<ServersChild>(server.nursery->start(order, descriptors));
+    return start_child(*server, order, descriptors);
   } catch (const std::system_error& error) {
     if (error.code() != std::errc::broken_pipe && error.code() != std::errc::connection_reset) throw;
-    server.nursery = exec_server();  // somebody killed it: the next one forks as well
-    return std::make_unique<ServersChild>(server.nursery->start(order, descriptors));
+    delete std::exchange(server, nullptr);
+    server = exec_server();  // somebody killed it: the next one forks as well
+    return start_child(*server, order, descriptors);
   }
 }
 
@@ -193,13 +172,13 @@ std::unique_ptr<Child> start_child(Method method, Order order, const std::vector
 }
 
 pid_t fork_server_pid() {
-  const ForkServer& server = fork_server();
-  return server.nursery ? server.nursery->server() : 0;
+  const std::lock_guard lock(server_mutex.get());
+  return server != nullptr ? server->server() : 0;
 }
 
 void stop_fork_server() {
-  const std::lock_guard lock(fork_server().mutex);
-  fork_server().nursery.reset();
+  const std::lock_guard lock(server_mutex.get());
+  delete std::exchange(server, nullptr);
 }
 
 }  // namespace lab::start

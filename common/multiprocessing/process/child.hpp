@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "common/multiprocessing/process/worker.hpp"
+#include "common/multiprocessing/process/forkserver.hpp"
 #include "common/os/descriptor.hpp"
 
 namespace lab::start {
@@ -28,7 +28,7 @@ class Child {
   /// Readable (poll) once the child has ended; stays so. Throws std::system_error.
   virtual int sentinel() = 0;
   /// Until the child has ended or the deadline has passed. Several threads may wait.
-  virtual void wait(Deadline deadline) { wait_for(sentinel(), POLLIN, deadline); }
+  void wait(Deadline deadline) { wait_for(sentinel(), POLLIN, deadline); }
   /// The exit code of a child that has ended: status, or minus the signal. Call it until it has answered, and then no
   /// more.
   virtual std::optional<int> take_exit_code() = 0;
@@ -43,6 +43,9 @@ class Child {
 /// std::system_error. With fork, warns on stderr when this process has more than one thread: what they have locked
 /// stays locked in the child.
 [[gnu::hot]] std::unique_ptr<Child> start_child(Method method, Order order, const std::vector<int>& descriptors);
+
+/// The same by a fork server of the caller's; it must outlive the worker.
+std::unique_ptr<Child> start_child(const Nursery& nursery, const Order& order, std::span<const int> descriptors);
 
 /// The fork server: exec'ed by the first process that needs it, shared by the children it forks afterwards, exec'ed
 /// again when it is found dead. Its pid; 0 when there is none.

@@ -123,7 +123,7 @@ struct FailingServer {
       serve_forks(std::move(socket));
     });
     theirs.reset();
-    nursery.emplace(server, std::move(ours));
+    nursery.emplace(ChildProcess(server), std::move(ours));
   }
   std::error_code refusal(std::vector<int> descriptors = {}) const {
     try {
@@ -142,11 +142,11 @@ TEST(FailingForkServer, WithoutProcessesSaysSoAndLivesOn) {
 }
 
 TEST(FailingForkServer, WithoutDescriptorsSaysSoAndLivesOn) {
-  const FailingServer server([] { run_out_of_descriptors(4); });  // its own for signals, and three
+  const FailingServer server([] { run_out_of_descriptors(4); });  // a worker takes two: its client and its pidfd
   EXPECT_EQ(server.refusal({0, 1, 2}), std::errc::too_many_files_open);
   EXPECT_EQ(server.refusal({0, 1}), std::error_code());
   std::vector<Forked> workers;
-  for (int i = 0; i < 3; ++i) workers.push_back(server.nursery->start("wait_long"));
+  for (int i = 0; i < 2; ++i) workers.push_back(server.nursery->start("wait_long"));
   EXPECT_EQ(server.refusal(), std::errc::too_many_files_open);  // not even room for our socket
   ::kill(workers.back().pid, SIGKILL);
   EXPECT_EQ(workers.back().exit_code(soon()), -SIGKILL);

@@ -23,22 +23,26 @@ void send_request(int socket, std::span<const int> descriptors, Deadline deadlin
 struct Request {
   std::vector<Descriptor> descriptors;
   bool end = false;  ///< end-of-file: no client is left
-  int error = 0;  ///< for the client: EMFILE when not all descriptors found room here, EBADMSG for what is no request
+  int error = 0;     ///< for the client: EMFILE when not all descriptors found room here, EBADMSG for what is no request
 };
 /// Takes the next packet, whatever it holds.
 Request receive_request(int socket);
 
-/// Answers with 8 bytes, as CPython's server does: the pid, later the wait status; -errno where it could not fork. A
-/// client that does not listen any more is none.
-void answer(const Descriptor& client, std::int64_t number);
+/// Answers with 8 bytes, as CPython's server does: the pid, with the worker's pidfd beside it; later the exit code; -errno
+/// where it could not fork. A client that does not listen any more is none.
+void answer(const Descriptor& client, std::int64_t number, int pidfd = -1);
 
 /// Takes an answer that has arrived (with MSG_PEEK, leaves it there); none where there is not a whole one: the server
 /// is gone.
-std::optional<std::int64_t> receive_answer(int socket, int flags = 0);
+std::optional<std::int64_t> receive_answer(int socket, int flags = 0, Descriptor* pidfd = nullptr);
 
+struct Born {
+  pid_t pid;
+  Descriptor pidfd;
+};
 /// Waits for the first answer. Throws std::system_error with the errno in it; ETIMEDOUT once the deadline has passed; for
 /// no answer, EPIPE when the server at the other end of `requests` is gone and EMFILE when it lives, for then it had no
-/// room for our socket; EBADMSG for a number that is neither pid nor errno.
-pid_t receive_pid(int socket, int requests, Deadline deadline);
+/// room for our socket, or we none for the pidfd; EBADMSG for a number that is neither pid nor errno.
+Born receive_born(int socket, int requests, Deadline deadline);
 
 }  // namespace lab::start

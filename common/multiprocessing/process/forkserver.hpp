@@ -7,7 +7,7 @@
 //
 //    client ── request: 1 byte, descriptors ──> server          server ── fork ──> worker
 //    client ── order: entry, argument ────────────────────────────────────────────> worker
-//    client <── pid, later wait status ──────── server
+//    client <── pid and pidfd, later exit code ── server
 #pragma once
 
 #include <sys/types.h>
@@ -18,6 +18,7 @@
 #include <string_view>
 
 #include "common/multiprocessing/process/worker.hpp"
+#include "common/os/children.hpp"
 #include "common/os/descriptor.hpp"
 
 namespace lab::start {
@@ -27,6 +28,7 @@ namespace lab::start {
 struct Forked {
   pid_t pid = 0;
   Descriptor sentinel;  ///< readable (poll) once the worker has ended, or its server has
+  Descriptor pidfd;     ///< to signal it: its number may be given away, for it is not ours to reap
 
   /// Waits for the worker's end: its exit status, -N for signal N, 255 when the server was lost; none once the deadline
   /// has passed. The answer stays on the sentinel.
@@ -34,15 +36,16 @@ struct Forked {
 };
 
 /// The server, from the client's side. Its destructor, like the client's death, ends the server and kills what it
-/// forked. Workers die with the server, whatever kills it.
+/// forked, whoever else holds the socket; that of a copy made by fork only lets go. Workers die with the server, whatever
+/// kills it. The thread that made it may end: it is the process that the server looks to.
 class Nursery {
  public:
   /// Forks the server from this process, before any thread starts (it warns on stderr when there are some): its workers
   /// see the memory as it is now, and shared mappings made until now. They inherit no descriptor but 0 to 2. Throws
   /// std::system_error.
   Nursery();
-  /// Takes a server that was started some other way (exec'ed): its pid, and our end of its request socket.
-  Nursery(pid_t server, Descriptor requests) : server_(server), requests_(std::move(requests)) {}
+  /// Takes a server that was started some other way (exec'ed), and our end of its request socket.
+  Nursery(ChildProcess server, Descriptor requests) : server_(std::move(server)), requests_(std::move(requests)) {}
   Nursery(const Nursery&) = delete;
   Nursery& operator=(const Nursery&) = delete;
   ~Nursery();
@@ -55,15 +58,16 @@ class Nursery {
                std::string name = "") const;
   Forked start(const Order& order, std::span<const int> descriptors) const;
 
-  pid_t server() const { return server_; }
+  pid_t server() const { return server_.pid(); }
 
  private:
-  pid_t server_ = 0;
+  ChildProcess server_;
   Descriptor requests_;
 };
 
 /// The server's whole life: forks on request until the request socket reads end-of-file, which means that no client is
-/// left; then kills and reaps its workers. Ignores SIGINT: Ctrl-C is for the client to handle. Must have one thread.
-[[gnu::hot]] void serve_forks(Descriptor requests);
+/// left, or the process with this pidfd, if one is given, has ended; then kills and reaps its workers. Ignores SIGINT:
+/// Ctrl-C is for the client to handle. Must have one thread.
+[[gnu::hot]] void serve_forks(Descriptor requests, Descriptor client = {});
 
 }  // namespace lab::start

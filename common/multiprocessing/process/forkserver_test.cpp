@@ -9,6 +9,7 @@
 
 #include <csignal>
 #include <fstream>
+#include <optional>
 #include <thread>
 
 #include "common/os/children.hpp"
@@ -208,17 +209,77 @@ TEST(Nursery, AKilledClientTakesServerAndWorkersAlong) {
   EXPECT_TRUE(ends((*pids)[1]));
 }
 
+TEST(Nursery, OutlivesTheThreadThatMadeIt) {
+  std::optional<Nursery> nursery;
+  std::thread([&] { nursery.emplace(); }).join();
+  for (int i = 0; i < 3; ++i) {
+    ::usleep(10'000);  // for the signal that a parent's death would send
+    EXPECT_EQ(nursery->start("give_back", "7").exit_code(in(5)), 7);
+  }
+}
+
+// A child that is forked meanwhile, and has nothing to do with it, holds its socket as well.
+struct Bystander {
+  ChildProcess process;
+  Bystander() {
+    const pid_t pid = fork_child(false);
+    if (pid == 0) ::pause(), ::_exit(0);
+    process = ChildProcess(pid);
+  }
+};
+
+TEST(Nursery, EndsAtOnceBesideABystanderWhoHoldsItsSocket) {
+  std::optional<Nursery> nursery(std::in_place);
+  const Bystander bystander;
+  const auto begin = Clock::now();
+  nursery.reset();
+  EXPECT_LT(Clock::now() - begin, seconds(5)) << "it had to be killed";
+}
+
+TEST(Nursery, EndsWithAKilledClientBesideABystanderWhoHoldsItsSocket) {
+  const Shared<std::array<std::atomic<pid_t>, 2>> pids;
+  const pid_t client = fork_child();
+  if (client == 0) {
+    leave([&] {
+      const Nursery nursery;
+      Bystander bystander;
+      (*pids)[0] = bystander.process.pid();
+      (*pids)[1] = nursery.server();
+      ::pause();
+    });
+  }
+  for (const Deadline deadline = in(5); (*pids)[1] == 0 && Clock::now() < deadline;) ::usleep(1000);
+  const Descriptor bystander = open_pidfd((*pids)[0]);
+  ::kill(client, SIGKILL);
+  ::waitpid(client, nullptr, 0);
+  EXPECT_TRUE(ends((*pids)[1]));
+  send_signal(bystander, SIGKILL);
+}
+
+TEST(Nursery, ACopyMadeByForkEndsAndTheServerServesOn) {
+  const Nursery nursery;
+  const pid_t copy = fork_child();
+  if (copy == 0) {
+    leave([&] {
+      if (nursery.start("give_back", "7").exit_code(in(5)) != 7) throw std::runtime_error("no worker");
+      nursery.~Nursery();
+    });
+  }
+  EXPECT_EQ(ChildProcess(copy).wait(), 0);
+  EXPECT_EQ(nursery.start("give_back", "6").exit_code(in(5)), 6);
+}
+
 TEST(Nursery, WhatIsNoRequestIsRefusedAndTheServerLives) {
   auto [ours, theirs] = make_socket_pair(SOCK_SEQPACKET);
-  const pid_t server = fork_child();
-  if (server == 0) {
+  const pid_t pid = fork_child();
+  if (pid == 0) {
     leave([&, &mine = ours, &socket = theirs] {
       mine.reset();
       serve_forks(std::move(socket));
     });
   }
   ASSERT_EQ(::send(ours.get(), "nonsense", 8, 0), 8);
-  const Nursery nursery(server, std::move(ours));
+  const Nursery nursery(ChildProcess(pid), std::move(ours));
   EXPECT_EQ(nursery.start("give_back", "5").exit_code(in(5)), 5);
 }
 

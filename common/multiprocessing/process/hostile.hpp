@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "common/multiprocessing/process/fork_messages.hpp"
+#include "common/multiprocessing/process/forkserver.hpp"
 #include "common/multiprocessing/process/tracked_names.hpp"
 #include "common/multiprocessing/process/worker.hpp"
 #include "common/os/codec.hpp"
@@ -78,17 +79,15 @@ inline void read_hostile_bytes(std::string_view bytes) {
     } catch (const MessageError&) {
     }
   } else if (reader == 2) {  // a fork server's answers: the pid, then the status
-    write_all(theirs.get(), std::as_bytes(std::span(bytes)));
+    if (!bytes.empty()) send_packet(theirs.get(), bytes, 1, theirs.get());
     const auto [requests, server] = make_socket_pair(SOCK_SEQPACKET);
     try {
-      demand(receive_pid(ours.get(), requests.get(), Deadline{}) > 0, "the pid of a worker is no pid");
+      demand(receive_born(ours.get(), requests.get(), Deadline{}).pid > 0, "the pid of a worker is no pid");
     } catch (const std::system_error& error) {
       demand(error.code().value() > 0 && error.code().value() < 4096, "an error has no number");
     }
-    if (const auto status = receive_answer(ours.get())) {
-      const int code = exit_code_of(static_cast<int>(*status));
-      demand(code > -128 && code < 256 && !describe_exit(code).empty(), "an exit code is none");
-    }
+    const int code = Forked{.pid = 0, .sentinel = std::move(ours), .pidfd = {}}.exit_code(Deadline{}).value_or(0);
+    demand(code > -128 && code < 256 && !describe_exit(code).empty(), "an exit code is none");
   } else {  // the resource tracker's lines, whole and a byte at a time
     static std::FILE* const nobody = std::fopen("/dev/null", "w");
     TrackedNames whole(nobody), pieces(nobody);

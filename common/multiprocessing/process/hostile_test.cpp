@@ -67,7 +67,7 @@ struct HostileClient : testing::Test {
       serve_forks(std::move(socket));
     });
     requests = ours.get();
-    nursery.emplace(server, std::move(ours));
+    nursery.emplace(ChildProcess(server), std::move(ours));
     right();
     descriptors = descriptors_of(server);
   }

@@ -2,15 +2,16 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <csignal>
 #include <mutex>
 
 #include "common/multiprocessing/process/exit_order.hpp"
 #include "common/multiprocessing/process/spawn.hpp"
+#include "common/os/per_process.hpp"
 
 namespace lab::start {
 
@@ -42,17 +43,12 @@ using States = std::vector<std::shared_ptr<Process::State>>;
 struct Children {
   std::mutex mutex;
   States running;
-  pid_t owner = ::getpid();
-  int started = 0;
+  std::atomic<int> made = 0;
 };
-Children& children() {
-  static auto* all = new Children;  // never destroyed: it is used after the destructors of statics have begun
-  if (all->owner != ::getpid()) all = new Children;  // a forked child has none of its parent's
-  return *all;
-}
+PerProcess<Children> children;
 
 States reap() {
-  Children& all = children();
+  Children& all = children.get();
   const std::lock_guard lock(all.mutex);
   std::erase_if(all.running, [](const auto& state) { return !state->child || state->wait(kAtOnce); });
   return all.running;
@@ -79,7 +75,7 @@ void end_children() {
 
 Process::Process(Method method, std::string entry, std::string argument, std::vector<int> descriptors, Options options)
     : state_(std::make_shared<State>()) {
-  const int number = ++children().started;
+  const int number = ++children.get().made;
   Order& order = state_->order;
   order.entry = std::move(entry);
   order.argument = std::move(argument);
@@ -120,19 +116,11 @@ void Process::start() {
   reap();
   set_children_end(end_children);
   state.child = start_child(state.method, state.order, state.descriptors);
-  const std::lock_guard lock(children().mutex);
-  children().running.push_back(state_);
+  const std::lock_guard lock(children.get().mutex);
+  children.get().running.push_back(state_);
 }
 
-void Process::join(std::optional<std::chrono::duration<double>> timeout) {
-  State& state = started();
-  if (!timeout) {
-    state.wait(Deadline::max());
-  } else {
-    const auto limited = std::clamp(*timeout, std::chrono::duration<double>(0), std::chrono::duration<double>(1e9));
-    state.wait(Clock::now() + std::chrono::duration_cast<Clock::duration>(limited));
-  }
-}
+void Process::join(Timeout timeout) { started().wait(timeout.deadline()); }
 
 std::optional<int> Process::exit_code() { return ours().child ? state_->wait(kAtOnce) : std::nullopt; }
 bool Process::alive() { return ours().child && !state_->wait(kAtOnce); }

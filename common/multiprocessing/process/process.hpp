@@ -1,7 +1,6 @@
 // multiprocessing.Process: one object for a worker, whichever way it is started.
 #pragma once
 
-#include <chrono>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -9,6 +8,7 @@
 #include <vector>
 
 #include "common/multiprocessing/process/child.hpp"
+#include "common/os/timeout.hpp"
 
 namespace lab::start {
 
@@ -37,8 +37,8 @@ class Process {
   /// Throws Misuse when started before, in a daemon, or in a worker that has not reached its entry; UnknownEntry;
   /// std::system_error when the machine refuses.
   void start();
-  /// Waits for the end, at most that long (less than 0 is 0). Ask exit_code() which it was. Misuse before start().
-  void join(std::optional<std::chrono::duration<double>> timeout = std::nullopt);
+  /// Waits for the end, at most that long. Ask exit_code() which it was. Misuse before start().
+  void join(Timeout timeout = std::nullopt);
   /// 0 or what the entry returned, 1 after an error or an interrupt (-2 when that came before a spawned worker's main),
   /// -N after signal N, 255 when a fork server was lost; none while it runs or has not been started.
   std::optional<int> exit_code();

@@ -11,9 +11,12 @@
 #include <array>
 #include <csignal>
 #include <fstream>
+#include <limits>
+#include <set>
 #include <thread>
 
 #include "common/multiprocessing/process/exit_order.hpp"
+#include "common/multiprocessing/process/resource_tracker.hpp"
 #include "common/multiprocessing/process/test_main.hpp"
 #include "common/multiprocessing/process/test_methods.hpp"
 #include "common/os/children.hpp"
@@ -225,6 +228,58 @@ TEST_P(EachMethod, JoinWithTimeoutTellsNothingAndTheExitCodeAll) {
   process.join();
   EXPECT_EQ(process.exit_code(), 0);
   process.join();  // again: returns at once
+}
+
+TEST(Process, AsLongAsItTakesIsNoTimeoutInAnyUnit) {
+  const auto ended = [](Timeout timeout) {
+    Process process(Method::fork, "act", "wait 50 ms");
+    process.start();
+    process.join(timeout);
+    const auto code = process.exit_code();
+    process.join();
+    return code;
+  };
+  for (const Timeout timeout : {Timeout(std::chrono::nanoseconds::max()), Timeout(seconds::max()),
+                                Timeout(std::chrono::hours::max()), Timeout(std::chrono::duration<double>(1e300)),
+                                Timeout(std::chrono::duration<double>(std::numeric_limits<double>::infinity()))}) {
+    EXPECT_EQ(ended(timeout), 0);
+  }
+}
+
+TEST(Process, ThoseMadeByManyThreadsHaveNamesOfTheirOwn) {
+  std::array<std::vector<std::string>, 4> names;
+  {
+    std::vector<std::jthread> threads;
+    for (auto& mine : names) {
+      threads.emplace_back([&mine] {
+        for (int i = 0; i < 2000; ++i) mine.push_back(Process(Method::thread, "act").name());
+      });
+    }
+  }
+  std::set<std::string> distinct;
+  for (const auto& mine : names) distinct.insert(mine.begin(), mine.end());
+  EXPECT_EQ(distinct.size(), 8000u);
+}
+
+// What another thread has locked at the moment of a fork is locked in the child for ever, unless the lock is renewed.
+TEST(Process, AForkedChildFindsTheLocksOfTrackerAndServerFree) {
+  std::jthread busy([](const std::stop_token& stop) {
+    while (!stop.stop_requested()) {
+      for (int i = 0; i < 100; ++i) ResourceTracker::shared().probe();
+      run(Method::forkserver, "act");
+    }
+  });
+  for (int i = 0; i < 30; ++i) {
+    const pid_t child = fork_child();
+    if (child == 0) {
+      leave([] {
+        ::alarm(20);
+        ResourceTracker::shared().probe();
+        if (run(Method::forkserver, "act", "return 7") != 7) throw std::runtime_error("no worker from the parent's server");
+      });
+    }
+    EXPECT_EQ(ChildProcess(child).wait(), 0);
+  }
 }
 
 TEST_P(EachMethod, OneThatRunsCannotBeClosedAndAClosedOneIsOfNoUse) {

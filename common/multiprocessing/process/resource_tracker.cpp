@@ -1,9 +1,7 @@
 #include "common/multiprocessing/process/resource_tracker.hpp"
 
 #include <fmt/format.h>
-#include <poll.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <array>
@@ -16,7 +14,6 @@
 #include "common/multiprocessing/process/registry.hpp"
 #include "common/multiprocessing/process/spawn.hpp"
 #include "common/multiprocessing/process/tracked_names.hpp"
-#include "common/os/children.hpp"
 #include "common/os/say.hpp"
 
 namespace lab::start {
@@ -56,64 +53,49 @@ void ResourceTracker::tell(const char* command, Resource resource, const std::st
   send(line);
 }
 
-// A pipe whose reader has gone raises SIGPIPE, which would end a program that does not ignore it: hold it back and take
-// it.
 bool ResourceTracker::write(const std::string& line) {
-  sigset_t broken, mask;
-  ::sigemptyset(&broken);
-  ::sigaddset(&broken, SIGPIPE);
-  ::pthread_sigmask(SIG_BLOCK, &broken, &mask);
   ssize_t written = 0;
   do {
-    written = ::write(pipe_.get(), line.data(), line.size());
+    written = ::send(socket_.get(), line.data(), line.size(), MSG_NOSIGNAL);
   } while (written < 0 && errno == EINTR);
-  const int error = errno;
-  constexpr timespec at_once{};
-  if (written < 0 && !::sigismember(&mask, SIGPIPE)) ::sigtimedwait(&broken, nullptr, &at_once);
-  ::pthread_sigmask(SIG_SETMASK, &mask, nullptr);
-  errno = error;
-  if (written < 0 && error != EPIPE) throw_errno("cannot write to the resource tracker");
+  if (written < 0 && errno != EPIPE && errno != ECONNRESET) throw_errno("cannot write to the resource tracker");
   return written >= 0;
 }
 
 void ResourceTracker::send(const std::string& line) {
-  const std::lock_guard lock(mutex_);
-  if (!pipe_) start();
+  const std::lock_guard lock(mutex_.get());
+  if (!socket_) start();
   if (write(line)) return;
   say("warning: the resource tracker died; another is started, which does not know the names registered so far\n");
-  if (std::exchange(owner_, 0) == ::getpid()) wait_for_child(pid_);
-  pipe_.reset();
   start();
   if (!write(line)) throw std::runtime_error("the resource tracker dies as soon as it is started");
 }
 
 void ResourceTracker::start() {
-  auto [reader, writer] = make_pipe();
+  socket_.reset();
+  process_ = {};
+  auto [ours, theirs] = make_socket_pair(SOCK_STREAM);
   sigset_t mask;
   ::pthread_sigmask(SIG_BLOCK, nullptr, &mask);
   for (const int signal : {SIGINT, SIGTERM}) ::sigaddset(&mask, signal);
-  pid_ = spawn({.entry = kEntry, .name = kEntry, .parent = ::getpid()}, std::array{reader.get()}, Bond::outlives_parent,
-               &mask);
-  owner_ = ::getpid();
-  pipe_ = std::move(writer);
+  process_ = spawn({.entry = kEntry, .name = kEntry, .parent = ::getpid()}, std::array{theirs.get()},
+                   Bond::outlives_parent, &mask);
+  socket_ = std::move(ours);
   // Last of all: a finalizer may still tell it that a name has been removed.
   if (this == &shared()) at_process_exit(INT_MIN, [] { shared().stop(); });
 }
 
 int ResourceTracker::descriptor() {
   probe();
-  return pipe_.get();
+  return socket_.get();
 }
 
 int ResourceTracker::stop() {
-  const std::lock_guard lock(mutex_);
-  pipe_.reset();
-  if (owner_ != ::getpid()) return -1;
-  owner_ = 0;
-  const Descriptor handle(static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0)));
-  int status = 0;
-  if (!handle || !wait_for(handle.get(), POLLIN, Clock::now() + std::chrono::seconds(5))) return -1;
-  return wait_for_child(pid_, &status) == pid_ && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  const std::lock_guard lock(mutex_.get());
+  socket_.reset();
+  const auto code = process_.wait(Clock::now() + std::chrono::seconds(5));
+  process_.let_go();  // others still need it, or it has ended
+  return code.value_or(-1);
 }
 
 }  // namespace lab::start

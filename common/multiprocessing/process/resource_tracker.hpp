@@ -1,14 +1,14 @@
 // Who removes the names of shared memory segments and semaphores when everybody who used them has been killed? A
-// process of its own, which holds nothing but the list: the other processes of the program write to its pipe, and when
+// process of its own, which holds nothing but the list: the other processes of the program write to its socket, and when
 // the last of them is gone it reads end-of-file and removes what was not taken off the list.
 #pragma once
-
-#include <sys/types.h>
 
 #include <mutex>
 #include <string>
 
+#include "common/os/children.hpp"
 #include "common/os/descriptor.hpp"
+#include "common/os/per_process.hpp"
 
 namespace lab::start {
 
@@ -16,7 +16,7 @@ enum class Resource { shared_memory, semaphore };  ///< named by shm_open, by se
 
 /// One tracker for a whole tree of processes, started when first needed. What it holds is a set: a name registered
 /// twice and unregistered once is forgotten. It speaks lines of text, "REGISTER:/name:shared_memory\n", of at most 512
-/// bytes, so that each write to the pipe is atomic and no lock between the processes is needed.
+/// bytes, so that each write to the socket is atomic and no lock between the processes is needed.
 class ResourceTracker {
  public:
   static constexpr const char* kEntry = "resource_tracker";
@@ -31,7 +31,7 @@ class ResourceTracker {
   ResourceTracker& operator=(const ResourceTracker&) = delete;
   ~ResourceTracker() { stop(); }
 
-  /// That of this program: workers are given its pipe, whichever way they are started. (A child forked before it runs,
+  /// That of this program: workers are given its socket, whichever way they are started. (A child forked before it runs,
   /// as in CPython, starts one of its own.)
   static ResourceTracker& shared();
 
@@ -42,15 +42,15 @@ class ResourceTracker {
   void forget(Resource resource, const std::string& name) { tell("UNREGISTER", resource, name); }
   void probe() { send("PROBE:0:noop\n"); }
 
-  /// The write end of its pipe, started and alive.
+  /// Our end of its socket, started and alive.
   int descriptor();
   /// The same, or -1 when none has been started.
-  int running_descriptor() const { return pipe_.get(); }
-  /// Uses the pipe that the parent passed on.
-  void adopt(Descriptor pipe) { pipe_ = std::move(pipe); }
-  pid_t pid() const { return pid_; }
+  int running_descriptor() const { return socket_.get(); }
+  /// Uses the socket that the parent passed on.
+  void adopt(Descriptor socket) { socket_ = std::move(socket); }
+  pid_t pid() const { return process_.pid(); }
   /// Closes our end; when this process started it, waits up to 5 s for its end and returns its exit status. Otherwise,
-  /// and when others still hold the pipe, -1.
+  /// and when others still hold the socket, -1.
   int stop();
 
  private:
@@ -59,9 +59,9 @@ class ResourceTracker {
   bool write(const std::string& line);
   void start();
 
-  std::mutex mutex_;
-  Descriptor pipe_;
-  pid_t pid_ = 0, owner_ = 0;
+  PerProcess<std::mutex> mutex_;
+  Descriptor socket_;  // a socket, since writing to a pipe that nobody reads raises a signal
+  ChildProcess process_;
 };
 
 }  // namespace lab::start

@@ -22,7 +22,7 @@
 namespace lab::start {
 namespace {
 
-// argv of a worker: program, bond, tracker's pipe or -1, the order's socket, descriptors.
+// argv of a worker: program, bond, tracker's socket or -1, the order's socket, descriptors.
 constexpr const char* kWorker = "--lab-worker";
 constexpr const char* kServer = "--lab-server";
 constexpr int kFirstDescriptor = 3;
@@ -87,11 +87,11 @@ void become_worker(int argc, char** argv) {
 
 // Of the parent a worker has what exec keeps: environment, affinity, this thread's signal mask unless another is given,
 // and the listed descriptors. No memory, no locks, no threads; and so its parent's size costs nothing.
-pid_t spawn(const Order& order, std::span<const int> descriptors, Bond bond, const sigset_t* mask) {
+ChildProcess spawn(const Order& order, std::span<const int> descriptors, Bond bond, const sigset_t* mask) {
   find_entry(order.entry);
   const bool tracked = order.entry != ResourceTracker::kEntry;
   const int tracker = tracked ? ResourceTracker::shared().descriptor() : -1;
-  const auto [ours, theirs] = make_socket_pair(SOCK_STREAM);
+  auto [ours, theirs] = make_socket_pair(SOCK_STREAM);
   FileActions files;
   Attributes how;
   std::vector<std::string> words{program_invocation_name, bond == Bond::outlives_parent ? kServer : kWorker,
@@ -114,20 +114,18 @@ pid_t spawn(const Order& order, std::span<const int> descriptors, Bond bond, con
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
-  std::fflush(nullptr);
+  flush_output();
   pid_t pid = 0;
   check(::posix_spawn(&pid, "/proc/self/exe", &files.actions, &how.attributes, argv.data(), environ),
         "cannot spawn a worker");
+  ChildProcess child(pid);
+  theirs.reset();  // else we would not hear that the only other holder, the worker, has died before it read all
   try {
     send_order(ours.get(), order);
-  } catch (const std::exception& error) {
-    const auto* system = dynamic_cast<const std::system_error*>(&error);
-    if (system && system->code() == std::errc::broken_pipe) return pid;  // it has ended already: its status says how
-    ::kill(pid, SIGKILL);
-    wait_for_child(pid);
-    throw;
-  }
-  return pid;
+  } catch (const std::system_error& error) {
+    if (error.code() != std::errc::broken_pipe && error.code() != std::errc::connection_reset) throw;
+  }  // it has ended already: its status says how
+  return child;
 }
 
 }  // namespace lab::start

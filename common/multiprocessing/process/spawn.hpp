@@ -1,12 +1,11 @@
 // A worker as a fresh program: posix_spawn of our own executable, which is told over a socket which entry to run.
 #pragma once
 
-#include <sys/types.h>
-
 #include <csignal>
 #include <span>
 
 #include "common/multiprocessing/process/worker.hpp"
+#include "common/os/children.hpp"
 
 namespace lab::start {
 
@@ -20,9 +19,9 @@ enum class Bond { dies_with_parent, outlives_parent };
 void become_worker(int argc, char** argv);
 
 /// Spawns /proc/self/exe (the very file that runs, even if it has been replaced) as a worker that runs `order` with
-/// these descriptors, which keep their numbers, and with the signal mask `mask`, if given. Returns its pid. Throws
+/// these descriptors, which keep their numbers, and with the signal mask `mask`, if given. Throws
 /// UnknownEntry before anything is started, std::system_error.
-pid_t spawn(const Order& order, std::span<const int> descriptors, Bond bond = Bond::dies_with_parent,
+ChildProcess spawn(const Order& order, std::span<const int> descriptors, Bond bond = Bond::dies_with_parent,
             const sigset_t* mask = nullptr);
 
 /// True in a spawned worker that has not reached its entry yet.

@@ -4,6 +4,9 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <csignal>
+#include <cstdlib>
+
 #include "common/multiprocessing/process/process.hpp"
 #include "common/multiprocessing/process/test_main.hpp"
 
@@ -31,6 +34,22 @@ int tell_what_it_was_told(std::string_view, std::span<Descriptor> out) {
 int nothing(std::string_view, std::span<Descriptor>) { return 0; }
 [[maybe_unused]] const bool known =
     register_entry("tell_what_it_was_told", tell_what_it_was_told) && register_entry("nothing", nothing);
+
+// A worker that dies before main, as by a broken library, leaves an argument half read: its parent must not wait for more.
+const bool crashed = std::getenv("LAB_TEST_CRASH_EARLY") && bootstrapping() && ::raise(SIGKILL) != 0;
+
+TEST(Spawn, AWorkerThatDiesBeforeItHasReadItsArgumentHasAnExitCode) {
+  Process(Method::spawn, "nothing").start();  // so that the resource tracker is there, which would crash as well
+  ::setenv("LAB_TEST_CRASH_EARLY", "1", 1);
+  for (const std::size_t size : {std::size_t{10}, std::size_t{8} << 20}) {
+    Process process(Method::spawn, "nothing", std::string(size, 'x'));
+    EXPECT_NO_THROW(process.start());
+    process.join(std::chrono::seconds(20));
+    EXPECT_EQ(process.exit_code(), -SIGKILL);
+  }
+  ::unsetenv("LAB_TEST_CRASH_EARLY");
+  EXPECT_FALSE(crashed);
+}
 
 TEST(Spawn, AWorkerThatHasNotReachedItsEntryMayStartNone) {
   for (const Method method : {Method::spawn, Method::forkserver}) {

@@ -2,18 +2,13 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <poll.h>
 #include <sys/single_threaded.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <csignal>
 #include <cstdio>
-#include <cstring>
 
 #include "common/multiprocessing/process/exit_order.hpp"
 #include "common/os/children.hpp"
@@ -34,6 +29,7 @@ extern "C" void end_interrupted(int) {
 [[gnu::hot]] void settle_in() {
   std::signal(SIGINT, end_interrupted);
   for (const int signal : {SIGTERM, SIGHUP, SIGCHLD}) std::signal(signal, SIG_DFL);
+  std::signal(SIGPIPE, SIG_IGN);  // as every Python process has it: a reader that has gone is an error, not the end
 }
 
 }  // namespace
@@ -95,50 +91,15 @@ void work_off(const Order& order, std::span<Descriptor> descriptors, const sigse
 
 void send_order(int socket, const Order& order) {
   const std::string body = encode(order);
-  const auto length = static_cast<std::uint32_t>(body.size());
   if (body.size() > kMessageLimit)
     throw MessageError(fmt::format("an argument may have {} bytes, not {}", kMessageLimit, body.size()));
-  std::string frame(reinterpret_cast<const char*>(&length), sizeof length);
-  frame += body;
-  const Deadline deadline = Clock::now() + kPatience;
-  for (std::string_view rest = frame; !rest.empty();) {
-    const ssize_t sent = ::send(socket, rest.data(), rest.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (sent > 0) {
-      rest.remove_prefix(static_cast<std::size_t>(sent));
-    } else if (errno == EAGAIN) {
-      if (wait_for(socket, POLLOUT, deadline)) continue;
-      errno = ETIMEDOUT;
-      throw_errno("a worker does not listen to what it is to do");
-    } else if (errno != EINTR) {
-      throw_errno("cannot tell a worker what to do");
-    }
-  }
+  send_message(socket, body, Clock::now() + kPatience);
 }
 
 Order receive_order(int socket) {
-  // Nearly every order is small and there already. Then nothing is allocated: a worker that has just been forked copies
-  // each page of the heap that it writes to.
-  std::array<char, 1024> room;
-  std::uint32_t length = 0;
-  const ssize_t there = ::recv(socket, room.data(), room.size(), MSG_PEEK | MSG_DONTWAIT);
-  if (there > static_cast<ssize_t>(sizeof length)) std::memcpy(&length, room.data(), sizeof length);
-  if (length > 0 && length <= static_cast<std::size_t>(there) - sizeof length) {
-    const std::string_view frame(
-        room.data(), read_full(socket, std::as_writable_bytes(std::span(room)).first(sizeof length + length)));
-    return decode<Order>(frame.substr(sizeof length));
-  }
   const auto message = receive_message(socket, kMessageLimit, Clock::now() + kPatience);
   if (!message) throw MessageError("no order came");
   return decode<Order>(*message);
-}
-
-int exit_code_of(int wait_status) {
-  return WIFSIGNALED(wait_status) ? -WTERMSIG(wait_status) : WEXITSTATUS(wait_status);
-}
-
-std::string describe_exit(int exit_code) {
-  return exit_code < 0 ? fmt::format("signal {} ({})", -exit_code, ::strsignal(-exit_code))
-                       : fmt::format("status {}", exit_code);
 }
 
 void close_all_but(std::vector<int> kept) {

@@ -67,11 +67,6 @@ void send_order(int socket, const Order& order);
 /// within kPatience.
 [[gnu::hot]] Order receive_order(int socket);
 
-/// waitpid's status as Process.exitcode has it: the status, or minus the signal.
-int exit_code_of(int wait_status);
-/// "signal 9 (Killed)" or "status 3" for such a code.
-std::string describe_exit(int exit_code);
-
 /// /dev/null for reading, and such a descriptor made this process's stdin. Two steps, for to look the name up takes longer
 /// than all else a forked worker does before its entry: whoever forks many looks it up once. Throw std::system_error.
 Descriptor open_null();

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
 #include <thread>
 
@@ -48,6 +49,10 @@ int act(std::string_view what, std::span<Descriptor> given) {
   if (what == "leave a thread") {
     Process thread(Method::thread, "act", "say later", {given[0].get()});
     thread.start();
+  }
+  if (what == "write to nobody") {
+    Descriptor writer = make_pipe().second;
+    return ::write(writer.get(), "x", 1) < 0 && errno == EPIPE ? 7 : 8;
   }
   if (what == "tell stdin") {
     char byte = 0;
@@ -126,6 +131,9 @@ TEST_P(EachMethod, ADescriptorThatIsNotOpenIsAnErrorHereAndNothingStarts) {
     EXPECT_EQ(process.pid(), 0);
   }
 }
+
+// Whatever its parent, or a server that was there before, does about SIGPIPE.
+TEST_P(EachProcess, AReaderThatHasGoneIsAnErrorAndNotTheEnd) { EXPECT_EQ(run(GetParam(), "write to nobody"), 7); }
 
 TEST_P(EachProcess, MayEndByExit) { EXPECT_EQ(ask(GetParam(), "exit", {}, false, 6), "finalized"); }
 
