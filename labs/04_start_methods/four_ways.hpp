@@ -41,6 +41,10 @@ inline Entry entry_named(const std::string& name) {
   return found->second;
 }
 
+/// The least a worker can do.
+inline int nothing() { return 0; }
+[[maybe_unused]] inline const bool known = name_entry("nothing", nothing);
+
 /// Waits for the child's end; how Python says it: the status, or minus the signal that killed it.
 inline int exit_code(pid_t child) {
   int status = 0;

@@ -1,12 +1,80 @@
 // Who is whose child? A small family, started by all methods, which introduces itself.
 #pragma once
 
+#include <fmt/format.h>
+#include <poll.h>
+#include <unistd.h>
+
 #include <string>
+#include <tuple>
+#include <vector>
+
+#include "common/multiprocessing/process/process.hpp"
+#include "common/multiprocessing/process/resource_tracker.hpp"
+#include "common/os/message.hpp"
 
 namespace lab::start {
 
+struct Member {
+  std::string name, method, asked_by;
+  std::int64_t pid = 0, parent = 0;
+  auto members() { return std::tie(name, method, asked_by, pid, parent); }
+};
+
+// Introduces itself on the pipe, perhaps with a child of its own, and stays until it is killed.
+inline int introduce(std::string_view argument, std::span<Descriptor> out) {
+  const auto [method, with_child] = decode<std::tuple<std::string, bool>>(argument);
+  send_message(out[0].get(), encode(Member{self().name, method, self().parent_name, ::getpid(), ::getppid()}));
+  Process child(Method::fork, "introduce", encode(std::tuple(std::string("fork"), false)), {out[0].get()});
+  if (with_child) child.start();
+  return ::pause();
+}
+[[maybe_unused]] inline const bool introduces = register_entry("introduce", introduce);
+
+// Killed on whatever path the scope is left: at the end of this process they would be waited for, and wait themselves.
+struct Workers {
+  std::vector<Process> started;
+  ~Workers() {
+    for (Process& worker : started) {
+      worker.kill();  // its own child dies with it
+      worker.join();
+    }
+  }
+};
+
+inline std::string branch(const std::vector<Member>& members, std::int64_t parent, const std::string& indent) {
+  std::string text;
+  for (const Member& m : members) {
+    if (m.parent != parent) continue;
+    const std::string line = fmt::format("{}{:<{}}", indent, m.name, 30 - indent.size());
+    text +=
+        fmt::format("{} {:<11} pid {:<8} parent {:<8} asked for by {}\n", line, m.method, m.pid, m.parent, m.asked_by);
+    text += branch(members, m.pid, indent + "  ");
+  }
+  return text;
+}
+
 /// Starts workers by each method, and workers of workers, and returns the tree they make: name, pid, the parent's pid
 /// as the kernel has it, and who asked for it.
-std::string family_tree();
+inline std::string family_tree() {
+  auto [reader, writer] = make_pipe();  // a message is far below what a pipe takes in one piece: none is torn
+  Workers workers;
+  for (const Method method : {Method::fork, Method::spawn, Method::forkserver}) {
+    Process worker(method, "introduce", encode(std::tuple(to_string(method), true)), {writer.get()});
+    worker.start();
+    workers.started.push_back(std::move(worker));
+  }
+  const std::string& main = self().name;
+  const std::int64_t pid = ::getpid();
+  std::vector<Member> members{{main, "", "you", pid, ::getppid()},
+                              {"ForkServer", "spawn", main, fork_server_pid(), pid},
+                              {"ResourceTracker", "spawn", main, ResourceTracker::shared().pid(), pid}};
+  for (std::size_t i = 0; i < 2 * workers.started.size(); ++i) {
+    if (!wait_for(reader.get(), POLLIN, Clock::now() + std::chrono::seconds(20)))
+      throw std::runtime_error("a worker did not introduce itself within 20 s");
+    members.push_back(decode<Member>(receive_message(reader.get()).value()));
+  }
+  return branch(members, ::getppid(), "");
+}
 
 }  // namespace lab::start
