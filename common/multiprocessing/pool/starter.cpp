@@ -12,21 +12,6 @@
 #include "task.hpp"
 
 namespace lab::pool {
-namespace {
-
-class NurserysChild : public start::Child {
- public:
-  explicit NurserysChild(start::Forked forked) : Child(forked.pid), forked_(std::move(forked)) {}
-  int sentinel() override { return forked_.sentinel.get(); }
-  std::optional<int> take_exit_code() override { return forked_.exit_code(Clock::now()); }
-  void send_signal(int signal) override { ::kill(pid(), signal); }
-
- private:
-  start::Forked forked_;
-};
-
-}  // namespace
-
 int allowed_cpus() {
   if (const char* asked = std::getenv("PYTHON_CPU_COUNT"); asked != nullptr && std::atoi(asked) > 0)
     return std::atoi(asked);
@@ -63,7 +48,7 @@ std::unique_ptr<start::Child> Starter::start(const std::string& entry, const std
                      .parent = ::getpid(),
                      .parent_name = start::self().name};
   if (vehicle_ == Vehicle::threads) return start_child(start::Method::thread, std::move(order), descriptors);
-  return std::make_unique<NurserysChild>(nursery_->start(order, descriptors));
+  return start_child(*nursery_, order, descriptors);
 }
 
 bool Starter::nursery_lost(

@@ -19,7 +19,7 @@ void Engine::bury(Worker& worker, std::size_t at) {
   const bool nursery_lost = starter_.nursery_lost(*worker.child);
   const std::string how = fmt::format("{} (pid {}) {}", worker.name, worker.child->pid(),
                                       nursery_lost ? "was lost with its nursery (the fork server of the pool)"
-                                                   : "ended with " + start::describe_exit(*exit_code));
+                                                   : "ended with " + describe_exit(*exit_code));
   for (const int fd : {worker.pipeline.descriptor(), worker.replies.get(), worker.child->sentinel()}) unwatch(fd);
   worker.replies.reset();
   if (!worker.failure.empty()) say("{}: its initializer {} threw: {}\n", how, options_.initializer, worker.failure);
