@@ -28,7 +28,8 @@ class EveryCarrier : public testing::Test {
     if constexpr (std::is_same_v<Carrier, MessageQueues>) need_message_queues();
   }
 };
-using All = testing::Types<OneWayPipes, DuplexPipe, ReadAndWrite, Seqpacket, MessageQueues, SleepingRings, SpinningRings, BareRings>;
+using All = testing::Types<OneWayPipes, DuplexPipe, ReadAndWrite, Seqpacket, MessageQueues, SleepingRings,
+                           SpinningRings, BareRings>;
 TYPED_TEST_SUITE(EveryCarrier, All);
 
 TYPED_TEST(EveryCarrier, BringsEachMessageToTheOtherSideAndBack) {

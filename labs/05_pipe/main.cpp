@@ -38,7 +38,10 @@ const Carrier kCarriers[] = {
     {"pipe_same_cpu", there_and_back<OneWayPipes, lab::Distance::same_cpu>, 16 * kMiB, {1}},
     {"ring_same_cpu", there_and_back<SleepingRings, lab::Distance::same_cpu>, 16 * kMiB, {}},
     {"spinning_ring_same_cpu", there_and_back<SpinningRings, lab::Distance::same_cpu>, 1, {1}},
-    {"pipe_between_threads", there_and_back<OneWayPipes, lab::Distance::other_core, lab::Vehicle::threads>, 16 * kMiB, {1}},
+    {"pipe_between_threads",
+     there_and_back<OneWayPipes, lab::Distance::other_core, lab::Vehicle::threads>,
+     16 * kMiB,
+     {1}},
 };
 
 void declare_carriers(bool full) {
@@ -89,8 +92,9 @@ lab::Lab experiment(const lab::Options& options) {
   const std::string mib = fmt::format("bytes:{}", kMiB), four = fmt::format("bytes:{}", 4 * kMiB);
   return {
       .title = "Pipe: what does a message cost?",
-      .question = "A message goes to another process and its answer comes back: 1 byte, a page, some MiB. What does it "
-                  "cost, and what of it is the carrier's doing?",
+      .question =
+          "A message goes to another process and its answer comes back: 1 byte, a page, some MiB. What does it "
+          "cost, and what of it is the carrier's doing?",
       .rows = {{.name = "1 byte by pipe",
                 .value = "pipe/bytes:1",
                 .ask = "How long does 1 byte take there and back through a pipe?"},
@@ -102,7 +106,8 @@ lab::Lab experiment(const lab::Options& options) {
                {.name = "a page by pipe", .value = "pipe/bytes:4096"},
                {.name = "4 MiB by pipe", .value = "pipe/" + four},
                {.name = "memcpy of as much, twice",
-                .value = compute({"memcpy_there_and_back/" + four}, [](std::span<const double> t) { return 2 * t[0]; })},
+                .value =
+                    compute({"memcpy_there_and_back/" + four}, [](std::span<const double> t) { return 2 * t[0]; })},
                {.name = "streaming by pipe over streaming by ring",
                 .value = ratio("pipe_stream", "ring_stream"),
                 .unit = "x",

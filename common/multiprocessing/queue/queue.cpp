@@ -66,7 +66,8 @@ void PacketQueue::put_bytes(std::string_view item, nanoseconds timeout) {
   // Counted before it is sent. If this process is killed in between, a number is missing, and the next packet that is
   // got makes up for it; the other way round the queue might hold one item too many.
   words_->sent.store(number + 1);
-  const std::array<iovec, 2> parts{iovec{const_cast<std::uint64_t*>(&number), sizeof number}, {const_cast<char*>(item.data()), item.size()}};
+  const std::array<iovec, 2> parts{iovec{const_cast<std::uint64_t*>(&number), sizeof number},
+                                   {const_cast<char*>(item.data()), item.size()}};
   msghdr packet{};
   packet.msg_iov = const_cast<iovec*>(parts.data());
   packet.msg_iovlen = parts.size();
@@ -146,7 +147,8 @@ void RingQueue::put_bytes(std::string_view item, nanoseconds timeout) {
   const std::uint64_t at = own.position.load(std::memory_order_relaxed);
   if (at - own.theirs_seen >= capacity_) own.theirs_seen = other.position.load();
   if (at - own.theirs_seen >= capacity_) {
-    if (!wait_until_moved(own, other, own.theirs_seen, deadline_in(timeout))) throw Full("the queue stayed full until the deadline");
+    if (!wait_until_moved(own, other, own.theirs_seen, deadline_in(timeout)))
+      throw Full("the queue stayed full until the deadline");
     own.theirs_seen = other.position.load();
   }
   const auto length = static_cast<std::uint32_t>(item.size());

@@ -33,8 +33,8 @@ inline constexpr std::chrono::nanoseconds kPatience = std::chrono::seconds(60);
 /// processes that use it are forked; any of them may put and get. FIFO for each producer.
 class PacketQueue {
  public:
-  static constexpr std::uint32_t kMost = 128;           ///< items: as many small ones as a socket's buffer holds
-  static constexpr std::size_t kLongest = 32 << 10;     ///< bytes of an item
+  static constexpr std::uint32_t kMost = 128;        ///< items: as many small ones as a socket's buffer holds
+  static constexpr std::size_t kLongest = 32 << 10;  ///< bytes of an item
   /// Holds at most `capacity` items; of long ones no more than fit into the socket's buffer, some 200 KiB. Throws
   /// std::invalid_argument for a capacity that is not 1 to kMost, std::system_error.
   explicit PacketQueue(std::uint32_t capacity = kMost);
