@@ -124,7 +124,7 @@ lab::Lab experiment(const lab::Options& options) {
                                   .at_most(1)
                                   .by_the_clock()
                                   .labelled("some 1 ms")}),
-            .book = Book{2.8, 5.7,
+            .book = Book{2.9, 5.7,
                          "High Performance Python, 1st to 3rd ed., one number a message: always slower than serial"},
             .because = "a message has its price, whatever is in it",
             .needs = needs_cores(2)},
@@ -133,13 +133,13 @@ lab::Lab experiment(const lab::Options& options) {
             .measure = ratio(at("sweep_queue", kCounts[0]), fmt::format("sweep_queue/workers:1/counts:{}", kCounts[0]))
                            .at_least(0.8)
                            .by_the_clock(),
-            .book = Book{0.88, 1.16, "High Performance Python, 1st to 3rd ed., 2 workers over 1"},
+            .book = Book{0.88, 1.04, "High Performance Python, 1st to 3rd ed., 2 workers over 1"},
             .because = "the messages go through one pipe, one at a time, whoever reads them",
             .needs = needs_cores(2)},
            {.id = "queue.fewer_messages",
             .text = "Half of the messages take at most two thirds of the time",
             .measure = ratio(fmt::format("primes_odd_only/workers:{}", many), queue).at_most(0.67),
-            .book = Book{0.43, 0.69, "High Performance Python, 1st ed., only odd numbers"},
+            .book = Book{0.49, 0.69, "High Performance Python, 1st ed., only odd numbers"},
             .because = "the even numbers cost a message each, and no work"},
            {.id = "queue.batches_repair",
             .text = "A hundred numbers a message, and the queue is faster than the loop",

@@ -103,7 +103,8 @@ std::string PacketQueue::get_bytes(nanoseconds timeout) {
   for (std::uint64_t seen = words.taken.load(); seen <= number && number < words.sent.load();) {
     if (words.taken.compare_exchange_weak(seen, number + 1)) break;
   }
-  if (words.writer_sleeps.load() != 0 && words.writer_sleeps.exchange(0) != 0) futex_wake(words.writer_sleeps);
+  if (size() <= capacity_ / 2 && words.writer_sleeps.load() != 0 && words.writer_sleeps.exchange(0) != 0)
+    futex_wake(words.writer_sleeps);  // not for a single free slot: see publish()
   return {packet.get() + sizeof number, length - sizeof number};
 }
 
@@ -134,8 +135,11 @@ bool RingQueue::wait_until_moved(Side& own, const Side& other, std::uint64_t fro
   return true;
 }
 
+// A consumer is woken for one item. A producer that found the queue full is woken when half of it is free, as the kernel
+// does with its sockets, or else it would sleep and be woken for each item; kSlice bounds how late it notices fewer.
 void RingQueue::publish(Side& own, Side& other, std::uint64_t position) {
   own.position.store(position);
+  if (&own == &words_->consumers && own.theirs_seen - position > capacity_ / 2) return;
   if (other.sleeps.load() != 0 && other.sleeps.exchange(0) != 0) futex_wake(other.sleeps, 1);
 }
 
