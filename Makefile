@@ -16,7 +16,7 @@ configure = cmake --preset $(1) $$(command -v ninja >/dev/null || echo -G 'Unix 
 build = @{ { test -z '$(CMAKE_ARGS)' && ls build/build.ninja build/Makefile; } >/dev/null 2>&1 || \
 	$(call configure,release); } >&2; cmake --build build -j $(JOBS) $(1) >&2
 
-.PHONY: menu setup all course run test plots scoreboard doctor check-quiet asan tsan fuzz clean
+.PHONY: menu setup all course run test plots scoreboard doctor claims check-quiet asan tsan fuzz clean
 .DEFAULT_GOAL := menu
 
 # Installs nothing: where something is missing it tells in plain words how to start.
@@ -56,6 +56,10 @@ plots: setup
 
 scoreboard doctor: course
 	@$(call course,$@)
+
+claims: setup
+	$(call build,--target course all_labs)
+	@$(call course,claims) >docs/claims.md.new && mv docs/claims.md.new docs/claims.md
 
 check-quiet: setup
 	$(call build,--target check_quiet)

@@ -23,6 +23,10 @@ std::string scoreboard_in_short(const std::vector<Lab>&, const std::string& mach
 /// scoreboard as it is, when a record is damaged.
 int write_scoreboard(const House&);
 
+/// Prints docs/claims.md: what each lab's executable says to --claims on a stand-in machine, the same wherever it is made.
+/// Returns 0, or 77 when a lab was not built. Throws std::runtime_error that names a lab that fails.
+int print_claims(const House&);
+
 struct Limits {
   std::chrono::milliseconds lab = std::chrono::minutes(10);   ///< a lab that takes longer hangs, and is killed
   std::chrono::milliseconds stop = std::chrono::seconds(10);  ///< what it has to end after Ctrl-C before it is killed

@@ -126,6 +126,18 @@ TEST_F(Course, ScoreboardHoldsEveryClaimAndFloor) {
   EXPECT_NE(text.find("No record: `make lab-03`"), std::string::npos);
 }
 
+TEST_F(Course, ClaimsAreWhatTheLabsPrintOnAStandInMachine) {
+  add_lab("01_cores", "Cores", "echo \"$HWLOC_SYNTHETIC $*\"");
+  ::testing::internal::CaptureStdout();
+  EXPECT_EQ(print_claims(house_), 0);
+  const auto page = ::testing::internal::GetCapturedStdout();
+  EXPECT_NE(page.find("\n## Lab 01 · Cores\n\n```\npackage:1 core:4 pu:2 --claims\n```\n"), std::string::npos) << page;
+  add_lab("02_gil", "Lock");
+  EXPECT_EQ(print_claims(house_), 77) << "no page without the claims of a lab";
+  add_lab("02_gil", "Lock", "exit 1");
+  EXPECT_THROW(print_claims(house_), std::runtime_error);
+}
+
 TEST_F(Course, DamagedRecordKeepsTheOldScoreboard) {
   add_lab("01_cores", "Cores");
   add_lab("02_gil", "Lock");

@@ -32,6 +32,7 @@ int dispatch(CLI::App& app, int argc, char** argv) {
   app.add_subcommand("run", "every lab in order, then the scoreboard")
       ->add_option("words", given, "behind --: goes to each lab, such as -- --quick");
   app.add_subcommand("scoreboard", "all claims, verdicts and floors of this machine");
+  app.add_subcommand("claims", "the page of all the labs' claims, docs/claims.md");
   app.add_subcommand("doctor", "whether this machine can be measured on; changes nothing");
   app.add_subcommand("check", "the rules of the house: pages, tests, layers, links");
   app.failure_message([](const CLI::App* own, const CLI::Error& error) { return fmt::format("{}.\n\n{}", error.what(), own->help()); });
@@ -39,6 +40,7 @@ int dispatch(CLI::App& app, int argc, char** argv) {
   app.parse(argc, argv);
 
   if (app.got_subcommand("doctor")) return doctor();
+  if (app.got_subcommand("claims")) return print_claims(house);
   const auto root = (std::filesystem::absolute(house.labs) / "..").lexically_normal();
   if (app.got_subcommand("check")) return check(root);
   house.records = results / lab::machine_id(lab::this_machine());
