@@ -193,6 +193,29 @@ TEST_F(RunLab, RefusesBadOptionsWithASentence) {
   }
 }
 
+// Set while it lives, for the lab as well.
+struct Variable {
+  Variable(const char* of, const char* value) : name(of) { ::setenv(of, value, 1); }
+  ~Variable() { ::unsetenv(name); }
+  const char* name;
+};
+
+TEST_F(RunLab, TreatsTheLibrarysVariablesAsItsFlags) {
+  for (const auto& [name, value] : {std::pair("BENCHMARK_REPETITIONS", "3"), std::pair("BENCHMARK_MIN_WARMUP_TIME", "2"),
+                                    std::pair("BENCHMARK_FORMAT", "xml"), std::pair("BENCHMARK_OUT", "/proc/x")}) {
+    const Variable variable(name, value);
+    EXPECT_EQ(run(kQuick), 2) << name << err_;
+    EXPECT_TRUE(contains(err_, value)) << name << err_;
+    EXPECT_EQ(lines(err_), 2u) << err_;
+  }
+  const Variable out("BENCHMARK_OUT", "copy.json"), filter("BENCHMARK_FILTER", "plain"), other("BENCHMARK_UNKNOWN", "3");
+  ASSERT_EQ(run(quick({"--benchmark_filter=tenth"})), 0) << err_;
+  std::string copy = read_text(room_.path / "copy.json");
+  std::erase(copy, ' ');
+  EXPECT_TRUE(contains(copy, R"("schema")") && contains(copy, R"("run_name":"tenth_more")")) << copy;
+  EXPECT_FALSE(contains(copy, R"("run_name":"plain")")) << "a flag outdoes a variable";
+}
+
 TEST_F(RunLab, TakesTheWorkersAVariantIsToldOf) {
   EXPECT_EQ(run({"--counts", "chosen", "--workers", "3,1", "--benchmark_list_tests"}), 0) << err_;
   EXPECT_EQ(out_, "plain\ntenth_more\npair/workers:1\npair/workers:3\n");

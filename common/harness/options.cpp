@@ -4,6 +4,8 @@
 
 #include <CLI/CLI.hpp>  // slow to compile: this file alone includes it
 #include <algorithm>
+#include <cctype>
+#include <cstdlib>
 #include <limits>
 #include <regex>
 #include <sstream>
@@ -30,17 +32,48 @@ std::vector<std::int64_t> parse_workers(const std::string& list) {
   return counts;
 }
 
-// Takes the library's flags out of argv: those we answer ourselves, those that would undo the rounds, and the rest.
+const std::vector<std::string> kUndoing{"repetitions", "min_time", "min_warmup_time", "enable_random_interleaving",
+                                        "report_aggregates_only", "display_aggregates_only", "dry_run"};
+
+// Follows a flag of the library that we answer ourselves, refuses one that would undo the rounds; false for the rest.
+// `said`: how the user said it.
+bool follow(CommandLine& options, const std::string& flag, const std::string& value, const std::string& said) {
+  const auto one_of_formats = [&] {
+    if (value != "console" && value != "json" && value != "csv")
+      throw BadOption(fmt::format("{}: the formats are console, json and csv", said));
+    return value;
+  };
+  if (std::count(kUndoing.begin(), kUndoing.end(), flag)) {
+    throw BadOption(fmt::format(
+        "{}: would undo the rounds in which all variants are measured side by side; use --quick, --full or --rounds",
+        said));
+  }
+  if (flag == "filter") {
+    options.filter = value;
+  } else if (flag == "format") {
+    options.format = one_of_formats();
+  } else if (flag == "out") {
+    options.benchmark_out = value;
+  } else if (flag == "out_format") {
+    options.benchmark_out_format = one_of_formats();
+  } else if (flag == "list_tests") {
+    options.list_variants = value != "false" && value != "0";
+  } else {
+    return false;
+  }
+  return true;
+}
+
+// Takes the library's flags out of argv, and from the environment those that are ours to follow or refuse: the library
+// takes BENCHMARK_REPETITIONS=3 for --benchmark_repetitions=3.
 std::vector<std::string> separate_library_flags(int argc, char** argv, CommandLine& options) {
-  std::vector<std::string> ours;
-  const std::vector<std::string> undoing{"repetitions",
-                                         "min_time",
-                                         "min_warmup_time",
-                                         "enable_random_interleaving",
-                                         "report_aggregates_only",
-                                         "display_aggregates_only",
-                                         "dry_run"};
-  const std::vector<std::string> formats{"console", "json", "csv"};
+  std::vector<std::string> from_environment = kUndoing, ours;
+  from_environment.insert(from_environment.end(), {"filter", "format", "out", "out_format", "list_tests"});
+  for (const std::string& flag : from_environment) {
+    std::string variable = "BENCHMARK_" + flag;
+    for (char& c : variable) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+    if (const char* value = std::getenv(variable.c_str())) follow(options, flag, value, variable + "=" + value);
+  }
   for (int i = 1; i < argc; ++i) {
     const std::string word = argv[i];
     if (word.rfind("--benchmark_", 0) != 0) {
@@ -49,29 +82,8 @@ std::vector<std::string> separate_library_flags(int argc, char** argv, CommandLi
     }
     const auto equals = word.find('=');
     const std::string flag = word.substr(12, equals == std::string::npos ? equals : equals - 12);
-    const std::string value = equals == std::string::npos ? "" : word.substr(equals + 1);
-    const auto one_of_formats = [&] {
-      if (!std::count(formats.begin(), formats.end(), value))
-        throw BadOption(fmt::format("{}: the formats are console, json and csv", word));
-      return value;
-    };
-    if (std::count(undoing.begin(), undoing.end(), flag)) {
-      throw BadOption(fmt::format(
-          "{}: would undo the rounds in which all variants are measured side by side; use --quick, --full or --rounds",
-          word));
-    } else if (flag == "filter") {
-      options.filter = value;
-    } else if (flag == "format") {
-      options.format = one_of_formats();
-    } else if (flag == "out") {
-      options.benchmark_out = value;
-    } else if (flag == "out_format") {
-      options.benchmark_out_format = one_of_formats();
-    } else if (flag == "list_tests") {
-      options.list_variants = value != "false" && value != "0";
-    } else {
+    if (!follow(options, flag, equals == std::string::npos ? "" : word.substr(equals + 1), word))
       options.library.push_back(argv[i]);
-    }
   }
   return ours;
 }

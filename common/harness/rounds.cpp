@@ -69,7 +69,7 @@ std::vector<Variant> list_variants(const Options& options) {
     declared()[i].family->Iterations(kFirst + static_cast<int>(i));
   }
   Listing listing;
-  initialize_library({"lab", "--benchmark_list_tests=true"});
+  initialize_library({"lab", "--benchmark_list_tests=true", "--benchmark_out="});  // BENCHMARK_OUT is ours to follow
   benchmark::RunSpecifiedBenchmarks(&listing, ".");
   initialize_library({"lab", "--benchmark_list_tests=false"});
 
