@@ -59,12 +59,22 @@ std::string next_lab(const std::string& name) {
 void list_claims(const Lab& lab) {
   for (const Claim& claim : lab.claims) {
     fmt::print("{:<28} {:<6} {}\n", claim.id, claim.measure.kind, claim.text);
+    std::vector<std::pair<std::string, std::string>> bands;  // each with the labels of the points it is for
     for (const Point& p : claim.measure.points) {
       ClaimResult band;
       if (std::isfinite(p.low)) band.band_low = p.low;
       if (std::isfinite(p.high)) band.band_high = p.high;
-      fmt::print("{:<35} band {}{}\n", "", band_in_words(band), p.label.empty() ? "" : " (" + p.label + ")");
+      const std::string words = band_in_words(band);
+      const auto same = std::find_if(bands.begin(), bands.end(), [&](const auto& b) { return b.first == words; });
+      if (same == bands.end()) {
+        bands.emplace_back(words, p.label);
+      } else {
+        same->second += "; " + p.label;
+      }
     }
+    for (const auto& [band, labels] : bands)
+      fmt::print("{:<35} band {}{}\n", "", band, labels.empty() ? "" : ": " + labels);
+    if (claim.book) fmt::print("{:<35} {}\n", "", published(claim));
     if (!claim.needs.empty()) fmt::print("{:<35} not testable here: needs {}\n", "", claim.needs);
   }
   for (const auto& [mechanism, floor] : lab.floors) fmt::print("floor of {}: {}\n", mechanism, floor);

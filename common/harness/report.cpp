@@ -88,6 +88,13 @@ std::string band_in_words(const ClaimResult& r) {
   return "";
 }
 
+std::string published(const Claim& claim) {
+  const auto& [low, high, source] = *claim.book;
+  if (low == 0 && high == 0) return fmt::format("book: {}", source);
+  const std::string range = low == high ? figure(low, claim.unit) : figure(low, "") + " to " + figure(high, claim.unit);
+  return fmt::format("book {} ({})", range, source);
+}
+
 std::string verdict_lines(const Claim& claim, const ClaimResult& r) {
   if (r.verdict == "needs") return fmt::format("not testable here: {:<31} {}\n", r.reason, r.text);
   std::string line = fmt::format("{:<10} {}", r.verdict, r.text);
@@ -97,12 +104,7 @@ std::string verdict_lines(const Claim& claim, const ClaimResult& r) {
     line += fmt::format(", band {}, {} of {} rounds", band_in_words(r), r.valid_rounds, r.rounds);
   }
   std::string second;
-  if (claim.book && (claim.book->low != 0 || claim.book->high != 0)) {
-    second = claim.book->low == claim.book->high
-                 ? fmt::format("book {}", figure(claim.book->low, claim.unit))
-                 : fmt::format("book {} to {}", figure(claim.book->low, ""), figure(claim.book->high, claim.unit));
-    second += fmt::format(" ({})", claim.book->source);
-  }
+  if (claim.book && (claim.book->low != 0 || claim.book->high != 0)) second = published(claim);
   if (!r.reason.empty()) second += (second.empty() ? "" : " · ") + r.reason;
   return line + "\n" + (second.empty() ? "" : "           " + second + "\n");
 }

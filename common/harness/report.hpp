@@ -13,6 +13,9 @@ namespace lab {
 /// A claim's verdict in two lines: verdict, text, estimate, interval, band, valid rounds; then the book's figure and the reason.
 std::string verdict_lines(const Claim& claim, const ClaimResult& result);
 
+/// The book's own figure for a claim that has a book: "book 3.6 to 3.9x (source)"; without a figure the source alone.
+std::string published(const Claim& claim);
+
 /// The table a person reads first: name, value, prediction. A row that was not measured is left out.
 std::string row_lines(const std::vector<Row>& rows, const Predictions& predictions, const std::vector<Measurement>& all);
 
