@@ -15,6 +15,7 @@
 #include <tuple>
 #include <vector>
 
+#include "common/harness/lab.hpp"
 #include "common/multiprocessing/process/process.hpp"
 #include "common/os/message.hpp"
 
@@ -76,6 +77,7 @@ inline std::vector<std::int64_t> parent_sizes(bool quick) {
   double limit = 0, used = 0;  // of a container; "max" when there is none
   std::ifstream ceiling("/sys/fs/cgroup/memory.max"), now("/sys/fs/cgroup/memory.current");
   if (ceiling >> limit && now >> used) free = std::min(free, (limit - used) / kMiB);
+  if (!machine().real) free = 4096;  // made up: claims are listed there, nothing is measured
   std::vector<std::int64_t> sizes{0};
   for (const std::int64_t mib : {64, 256, 1024}) {
     if (static_cast<double>(4 * mib) <= free && mib <= (quick ? 256 : 1024)) sizes.push_back(mib);
