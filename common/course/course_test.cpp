@@ -51,9 +51,9 @@ class Course : public ::testing::Test {
     made.date = "2025-11-21T20:37:00Z";
     made.environment = {{"cpu", "Some CPU"}, {"load", "0.1"}, {"governor", std::nullopt}};
     made.claims = {
-        {"a.fast", "ratio", "One is | fast", "Some Book", 0.9, 1.1, 1.004, 1.001, 1.008, 15, 15, "held", "so be it"},
-        {"a.slow", "ratio", "One is slow", "Some Book", {}, 1.05, 1.2, 1.19, 1.21, 14, 15, "not held", ""},
-        {"a.smt", "fact", "Threads share", "", {}, {}, {}, {}, {}, 0, 0, "needs", "hardware threads"}};
+        {"a.fast", "ratio", "One is | fast", "Some Book", "x", 0.9, 1.1, 1.004, 1.001, 1.008, 15, 15, "held", "so be it"},
+        {"a.slow", "ratio", "One is slow", "Some Book", "x", {}, 1.05, 1.2, 1.19, 1.21, 14, 15, "not held", ""},
+        {"a.smt", "fact", "Threads share", "", "", {}, {}, {}, {}, {}, 0, 0, "needs", "hardware threads"}};
     made.floors = {{"Pipe", "read and write", 1.15, 1.1, 1.2}};
     made.benchmark_json = R"({"context":{},"benchmarks":[]})";
     return made;

@@ -23,7 +23,7 @@ std::string band(const ClaimResult& claim) {
 }
 
 std::string estimate(const ClaimResult& claim) {
-  return interval(claim.estimate, claim.low, claim.high, claim.kind == "ratio" ? "x" : "");
+  return interval(claim.estimate, claim.low, claim.high, claim.unit.c_str());
 }
 
 /// A row of a Markdown table: what would end a cell or the row is made harmless.
@@ -95,10 +95,10 @@ std::string scoreboard(const std::vector<Lab>& labs, const std::string& machine)
     text += fmt::format("{}, {}{}\n", record.size, record.date, differences(record, *reference));
     for (const auto& [question, answer] : record.predictions) text += fmt::format("\n{} Predicted: {}\n", question, answer);
     text +=
-        "\n| verdict | claim | estimate | band | valid rounds | reason | source |\n| --- | --- | --- | --- | --- | --- "
+        "\n| verdict | claim | estimate | band | rounds used | reason | source |\n| --- | --- | --- | --- | --- | --- "
         "| --- |\n";
     for (const auto& claim : record.claims) {
-      const auto rounds = claim.rounds ? fmt::format("{} of {}", claim.valid_rounds, claim.rounds) : "";
+      const auto rounds = claim.rounds ? fmt::format("{} of {}", claim.used_rounds, claim.rounds) : "";
       text += row({claim.verdict, fmt::format("{} (`{}`)", claim.text, claim.id), estimate(claim), band(claim), rounds,
                    claim.reason, claim.source});
     }

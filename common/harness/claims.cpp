@@ -13,54 +13,6 @@ namespace {
 
 std::optional<double> finite(double x) { return std::isfinite(x) ? std::optional(x) : std::nullopt; }
 
-double read(const Measurement& m, const Value& value) {
-  if (value.counter.empty()) return m.seconds;
-  const auto found = m.counters.find(value.counter);
-  return found == m.counters.end() ? std::nan("") : found->second;
-}
-
-const Measurement* find(std::span<const Measurement> all, const std::string& variant, int round) {
-  const auto found = std::find_if(all.begin(), all.end(),
-                                  [&](const Measurement& m) { return m.round == round && m.variant == variant; });
-  return found == all.end() ? nullptr : &*found;
-}
-
-int last_round(std::span<const Measurement> all) {
-  int last = -1;
-  for (const Measurement& m : all) last = std::max(last, m.round);
-  return last;
-}
-
-// The point's number in each round in which all its inputs are valid, and why the others do not count.
-struct Series {
-  std::vector<double> numbers;
-  int rounds = 0;           // in which all inputs were measured
-  std::string why_invalid;  // of the last invalid one
-};
-Series series(const Point& point, std::span<const Measurement> all) {
-  Series out;
-  for (int round = 0; round <= last_round(all); ++round) {
-    std::vector<double> inputs;
-    bool measured = true, valid = true;
-    for (const Value& value : point.inputs) {
-      const Measurement* m = find(all, value.variant, round);
-      measured = measured && m;
-      if (!m) continue;
-      if (!m->invalid.empty()) {
-        valid = false;
-        out.why_invalid = m->invalid;
-      }
-      inputs.push_back(read(*m, value));
-    }
-    if (!measured) continue;
-    ++out.rounds;
-    if (!valid) continue;
-    const double number = point.compute(inputs);
-    if (std::isfinite(number)) out.numbers.push_back(number);
-  }
-  return out;
-}
-
 enum class Place { inside, outside, across };
 Place place_of(const Interval& interval, const Point& point) {
   if (interval.low >= point.low && interval.high <= point.high) return Place::inside;
@@ -144,30 +96,12 @@ Measure correctness(std::function<Seen()> look) {
   return measure;
 }
 
-std::vector<double> by_round(const Point& point, std::span<const Measurement> all) {
-  std::vector<double> numbers;
-  for (int round = 0; round <= last_round(all); ++round) {
-    std::vector<double> inputs;
-    for (const Value& value : point.inputs) {
-      if (const Measurement* m = find(all, value.variant, round)) inputs.push_back(read(*m, value));
-    }
-    if (inputs.size() != point.inputs.size()) continue;
-    if (const double number = point.compute(inputs); std::isfinite(number)) numbers.push_back(number);
-  }
-  return numbers;
-}
-
-int valid_rounds(const Measure& measure, std::span<const Measurement> all) {
-  std::size_t fewest = measure.points.empty() ? 0 : SIZE_MAX;
-  for (const Point& point : measure.points) fewest = std::min(fewest, series(point, all).numbers.size());
-  return static_cast<int>(fewest);
-}
-
 ClaimResult judge(const Claim& claim, std::span<const Measurement> all, const std::optional<std::string>& untimeable) {
   ClaimResult result{.id = claim.id,
                      .kind = claim.measure.kind,
                      .text = claim.text,
                      .source = claim.book ? claim.book->source : "",
+                     .unit = claim.unit,
                      .reason = claim.because};
   const auto answer = [&](const char* verdict, const std::string& reason) {
     result.verdict = verdict;
@@ -186,72 +120,73 @@ ClaimResult judge(const Claim& claim, std::span<const Measurement> all, const st
 
   // All points at once: each interval is widened so that together they miss with 5 % at the most (Bonferroni).
   const double confidence = 1 - 0.05 / static_cast<double>(claim.measure.points.size());
-  bool outside = false, across = false, too_few = false;
+  const FullSpeed full(all);
+  bool outside = false, across = false, unmeasured = false;
   double worst = -std::numeric_limits<double>::infinity();
-  std::string which, why_invalid;
-  result.valid_rounds = result.rounds = INT32_MAX;
+  std::string which, disturbed, clock;
   for (const Point& point : claim.measure.points) {
-    const Series s = series(point, all);
-    const int valid = static_cast<int>(s.numbers.size());
-    if (valid < result.valid_rounds) {
-      result.valid_rounds = valid;
-      result.rounds = s.rounds;
-      why_invalid = s.why_invalid;
-    }
-    const auto interval = median_interval(s.numbers, confidence);
-    const bool judged = valid >= kLeastRounds && interval;
-    const Place place = judged ? place_of(*interval, point) : Place::across;
-    outside = outside || (judged && place == Place::outside);
+    const std::vector<Ends> pairs = pair_up(point, all, full);
+    const auto found = interval(pairs, confidence);
+    const Place place = found ? place_of(*found, point) : Place::across;
+    outside = outside || place == Place::outside;
     across = across || place == Place::across;
-    too_few = too_few || !judged;
-    if (valid == 0) continue;
-    // The point shown is the one that decides: outside before across before inside, then the most strained.
-    const double estimate = median(s.numbers);
-    const double rank = (place == Place::outside ? 2e9 : place == Place::across ? 1e9 : 0) + strain(estimate, point);
-    if (rank > worst) {
-      worst = rank;
-      which = point.label;
-      result.estimate = finite(estimate);
-      result.low = interval ? finite(interval->low) : std::nullopt;
-      result.high = interval ? finite(interval->high) : std::nullopt;
-      result.band_low = finite(point.low);
-      result.band_high = finite(point.high);
+    unmeasured = unmeasured || pairs.empty();
+    if (pairs.empty()) continue;
+    const std::span used(pairs.data(), used_pairs(pairs, confidence));
+    std::vector<double> middles, times;
+    for (const Ends& pair : used) {
+      middles.push_back(pair.low > 0 ? std::sqrt(pair.low * pair.high) : (pair.low + pair.high) / 2);
+      times.push_back(pair.by_the_clock);
     }
+    // The point shown is the one that decides: outside before across before inside, then the most strained.
+    const double estimate = median(middles);
+    const double rank = (place == Place::outside ? 2e9 : place == Place::across ? 1e9 : 0) + strain(estimate, point);
+    if (rank <= worst) continue;
+    worst = rank;
+    which = point.label;
+    result.estimate = finite(estimate);
+    result.low = found ? finite(found->low) : std::nullopt;
+    result.high = found ? finite(found->high) : std::nullopt;
+    result.band_low = finite(point.low);
+    result.band_high = finite(point.high);
+    result.rounds = static_cast<int>(pairs.size());
+    result.used_rounds = static_cast<int>(used.size());
+    disturbed = disturbance(used, full);
+    const double measured = median(times);
+    clock = point.code == Code::own && std::abs(measured / estimate - 1) > 0.02
+                ? fmt::format("by the clock {:.3g}{}: {}", measured, claim.unit, disturbed)
+                : "";
   }
+  const auto join = [](const std::string& a, const std::string& b) {
+    return a.empty() ? b : b.empty() ? a : a + " · " + b;
+  };
   const std::string at = which.empty() ? ""
                          : claim.measure.points.size() == 1
                              ? which
                              : fmt::format("shown: {}, the tightest of {} points", which, claim.measure.points.size());
-  const auto join = [](const std::string& a, const std::string& b) {
-    return a.empty() ? b : b.empty() ? a : a + " · " + b;
-  };
   if (untimeable) return answer("can't tell", "no timing counts: " + *untimeable);
-  if (outside) return answer("not held", at);
-  if (result.rounds == 0) return answer("can't tell", "not measured: --workers or a filter left out what it compares");
-  if (too_few) {
-    std::string reason = fmt::format("{} of {} rounds valid", result.valid_rounds, result.rounds);
-    if (!why_invalid.empty())
-      reason += ": " + why_invalid;
-    else if (result.valid_rounds >= kLeastRounds)
-      reason += fmt::format(", too few for {} points at once", claim.measure.points.size());
-    else
-      reason += fmt::format(", and a verdict takes {}", kLeastRounds);
-    return answer("can't tell", reason);
+  if (outside) return answer("not held", join(at, clock));
+  if (unmeasured) return answer("can't tell", "not measured: --workers or a filter left out what it compares");
+  if (!result.low) {
+    return answer("can't tell", join(fmt::format("{} rounds are too few{}", result.rounds,
+                                                 result.rounds < kLeastRounds
+                                                     ? fmt::format(", a verdict takes {}", kLeastRounds)
+                                                     : fmt::format(" for {} points at once", claim.measure.points.size())),
+                                     at));
   }
-  if (across) return answer("can't tell", join("the interval crosses the band's edge", at));
-  return answer("held", join(at, claim.because));
+  if (across) {
+    return answer("can't tell",
+                  join(disturbed.empty()
+                           ? "the interval crosses the band's edge"
+                           : fmt::format("between {:.3g} and {:.3g}: {}", *result.low, *result.high, disturbed),
+                       at));
+  }
+  return answer("held", join(join(at, clock), claim.because));
 }
 
 FloorResult judge_floor(const std::string& mechanism, const std::string& floor, std::span<const Measurement> all) {
-  FloorResult result{.mechanism = mechanism, .floor = floor};
-  const Series s = series(ratio(mechanism, floor), all);
-  if (s.numbers.empty()) return result;
-  result.ratio = finite(median(s.numbers));
-  if (const auto interval = median_interval(s.numbers, 0.95)) {
-    result.low = finite(interval->low);
-    result.high = finite(interval->high);
-  }
-  return result;
+  const ClaimResult judged = judge({.measure = ratio(mechanism, floor)}, all, std::nullopt);
+  return {mechanism, floor, judged.estimate, judged.low, judged.high};
 }
 
 }  // namespace lab

@@ -9,22 +9,13 @@
 #include <string>
 #include <vector>
 
+#include "common/harness/interval.hpp"
 #include "common/harness/record.hpp"
 
 namespace lab {
 
-/// One variant in one round.
-struct Measurement {
-  std::string variant;  ///< function and arguments: "raw_value/every:1000"
-  int round = 0;
-  std::int64_t iterations = 1;
-  double seconds = 0;      ///< wall time an iteration
-  double cpu_seconds = 0;  ///< CPU time of all workers an iteration
-  std::map<std::string, double> counters;
-  std::string invalid;  ///< why it does not count; empty when it does
-};
-
 /// What a claim reads of a measurement: its time an iteration in seconds, or one of its counters. Implicit from a name.
+/// A counter whose name ends in _ns, _us, _ms or _s is a time and judged as one; others are counts and shares.
 struct Value {
   Value(const char* name) : variant(name) {}
   Value(std::string name, std::string of_counter = "") : variant(std::move(name)), counter(std::move(of_counter)) {}
@@ -102,15 +93,6 @@ struct Claim {
   std::string needs;    ///< what this machine lacks for it ("2 cores; 1 is allowed here"); empty: nothing
   std::string unit = "x";
 };
-
-/// Fewer valid rounds than this carry no verdict.
-inline constexpr int kLeastRounds = 6;
-
-/// Rounds in which every input of every point is valid (the fewest over the points).
-int valid_rounds(const Measure&, std::span<const Measurement>);
-
-/// The point's number in each round in which all its inputs were measured.
-std::vector<double> by_round(const Point& point, std::span<const Measurement> all);
 
 /// Answers the claim. `untimeable`: why no timing of this build counts, if so. Pure: the same rounds, the same answer.
 ClaimResult judge(const Claim&, std::span<const Measurement>, const std::optional<std::string>& untimeable);

@@ -1,22 +1,24 @@
 #include "common/harness/measure.hpp"
 
 #include <fmt/format.h>
-#include <sched.h>
 
 #include <algorithm>
+#include <array>
+#include <concepts>
 #include <optional>
 #include <stdexcept>
 
 namespace lab {
 namespace {
 
-// What team() needs to know of the measurement it runs in, and where it leaves its evidence.
-struct Present {
-  Raw* raw = nullptr;
+// The measurement that runs now. The library hands a benchmark nothing but its State, so this is how team() and timed()
+// reach what they fill in.
+struct Running {
+  Measurement* measurement = nullptr;
   const Yardstick* yardstick = nullptr;
-  bool by_team = false, timed = false;
-  double own_seconds = 0, own_cpu = 0;  // of a team, or of a variant that times itself
-} present;
+  Kind kind = Kind::busy;
+  std::optional<double> team_seconds, timed_seconds, kept;
+} running;
 
 // Keeps what the library reports instead of printing it.
 class Collector : public benchmark::BenchmarkReporter {
@@ -28,34 +30,41 @@ class Collector : public benchmark::BenchmarkReporter {
   std::vector<Run> runs;
 };
 
-// What a variant said of its wrong answer; nothing when it was right. Version 1.8 of the library renamed both members.
+// Why a run was not finished; empty when it was. The members were renamed in the library's version 1.8.
 template <class Run>
-std::optional<std::string> complaint(const Run& run) {
-  if constexpr (requires { run.skipped; }) {
-    if (run.skipped) return run.skip_message;
+std::string complaint(const Run& run) {
+  if constexpr (requires { run.error_occurred; }) {
+    return run.error_occurred ? run.error_message : "";
   } else {
-    if (run.error_occurred) return run.error_message;
+    return run.skipped ? run.skip_message : "";
   }
-  return std::nullopt;
+}
+
+// The share of the time in which the worst worker had its CPU, or had no use for it. None where nobody tells: the kernel
+// does not, and workers that sometimes wait, or share CPUs, have not lost all that they did not compute.
+std::optional<double> kept_by_worst(const std::vector<Report>& reports, bool computes_alone) {
+  double worst = 1;
+  for (const Report& r : reports) {
+    if (r.waited < 0 && !computes_alone) return std::nullopt;
+    const auto time = static_cast<double>(std::max<std::int64_t>(r.end - r.begin, 1));
+    worst = std::min(worst, r.waited < 0 ? static_cast<double>(r.cpu) / time : 1 - static_cast<double>(r.waited) / time);
+  }
+  return worst;
 }
 
 }  // namespace
 
 std::vector<Report> team(benchmark::State& state, Vehicle vehicle, int size, std::function<std::uint64_t(int)> work) {
-  Raw& raw = *present.raw;
-  const Yardstick& yardstick = *present.yardstick;
+  Measurement& m = *running.measurement;
   const std::vector<int> cpus = place(machine(), size), all = allowed_cpus();
-  const bool placed = !cpus.empty();
-  const bool shared = size > machine().allowed_cores() && static_cast<int>(all.size()) > machine().allowed_cores();
-  raw.oversubscribed = !placed;
+  const bool placed = !cpus.empty(), busy = running.kind == Kind::busy;
 
   Team spec{.size = size, .vehicle = vehicle};
   spec.prepare = [&](int worker) { bind_to(placed ? std::vector{cpus[worker]} : all); };
   spec.frame = [&](bool patient) {
-    if (!placed) return yardstick.spin(CLOCK_THREAD_CPUTIME_ID);
-    return patient ? yardstick.at_speed(yardstick.group_of(::sched_getcpu(), shared)) : yardstick.spin();
+    return (patient ? running.yardstick->steady_pace() : running.yardstick->pace()).spin;
   };
-  spec.spin = placed && raw.kind == Kind::busy;
+  spec.spin = placed && busy;
 
   std::vector<Report> reports;
   while (state.KeepRunningBatch(state.max_iterations)) {
@@ -66,70 +75,76 @@ std::vector<Report> team(benchmark::State& state, Vehicle vehicle, int size, std
     });
   }
   std::int64_t begin = reports.front().begin, end = 0, cpu = 0;
-  raw.on_cpu = 1;
-  for (int worker = 0; worker < size; ++worker) {
-    const Report& r = reports[worker];
+  m.paces.clear();
+  for (const Report& r : reports) {
     begin = std::min(begin, r.begin);
     end = std::max(end, r.end);
     cpu += r.cpu;
-    raw.on_cpu = std::min(raw.on_cpu,
-                          static_cast<double>(r.cpu) / static_cast<double>(std::max<std::int64_t>(r.end - r.begin, 1)));
-    raw.moved = raw.moved || (placed && (r.first_cpu != cpus[worker] || r.last_cpu != cpus[worker]));
-    raw.paces.push_back({r.first_cpu, yardstick.group_of(r.first_cpu, shared), r.before});
-    raw.paces.push_back({r.last_cpu, yardstick.group_of(r.last_cpu, shared), r.after});
+    m.paces.push_back({{r.first_cpu, kind_of(r.first_cpu), r.before}, {r.last_cpu, kind_of(r.last_cpu), r.after}});
   }
-  present.by_team = true;
-  present.own_seconds = 1e-9 * static_cast<double>(end - begin);
-  present.own_cpu = 1e-9 * static_cast<double>(cpu);
-  raw.measurement.counters["workers"] = size;
-  raw.measurement.counters["cpu_over_wall"] = present.own_cpu / present.own_seconds;
+  const double seconds = 1e-9 * static_cast<double>(end - begin);
+  running.team_seconds = seconds;
+  m.cpu_seconds = 1e-9 * static_cast<double>(cpu);
+  m.floating = !placed;
+  m.busy = placed ? size : static_cast<int>(all.size());
+  m.cpu_share = busy ? 1 : std::min(1.0, m.cpu_seconds / seconds);
+  running.kept = kept_by_worst(reports, placed && busy);
+  m.counters["workers"] = size;
+  m.counters["cpu_over_wall"] = m.cpu_seconds / seconds;
   return reports;
 }
 
-void timed(double seconds) {
-  present.timed = true;
-  present.own_seconds = seconds;
-}
+void timed(double seconds) { running.timed_seconds = seconds; }
 
 void expect(benchmark::State& state, bool right, const std::string& otherwise) {
   if (!right) state.SkipWithError(otherwise.c_str());
 }
 
-Raw measure(Family* family, const std::string& variant, Kind kind, std::int64_t iterations,
-            Yardstick& yardstick, ForeignLoad& foreign) {
-  Raw raw{.kind = kind};
-  raw.measurement.variant = variant;
-  raw.measurement.iterations = iterations;
-  present = {&raw, &yardstick};
+Measured measure(Family* family, const std::string& variant, Kind kind, std::int64_t iterations,
+                 const Yardstick& yardstick, ForeignLoad& foreign) {
+  Measurement m{.variant = variant, .iterations = iterations};
+  running = {&m, &yardstick, kind};
   family->Iterations(iterations);
 
   // A single-threaded variant has the main thread to itself on one core; what blocks, or starts workers, may use all.
-  const int home = machine().cores.front().cpus.front();
-  bind_to(kind == Kind::busy ? std::vector{home} : allowed_cpus());
-  const int group = yardstick.group_of(home, false);
-  const double before = yardstick.at_speed(group);
-  const double wall = seconds_of(CLOCK_MONOTONIC), cpu = seconds_of(CLOCK_THREAD_CPUTIME_ID);
+  const bool busy = kind == Kind::busy;
+  std::vector<Pace> before, after;
+  if (busy) {
+    bind_to(std::array{machine().cores.front().cpus.front()});
+    before = {yardstick.steady_pace()};
+  } else {
+    before = visit_cores(yardstick);
+  }
+  const double wall = seconds_of(CLOCK_MONOTONIC), cpu = own_cpu_seconds();
   Collector collector;
   // The library adds what is fixed about the run to the name.
   benchmark::RunSpecifiedBenchmarks(&collector, fmt::format("^{}/iterations:{}/real_time$", variant, iterations));
-  const double wall_used = seconds_of(CLOCK_MONOTONIC) - wall, cpu_used = seconds_of(CLOCK_THREAD_CPUTIME_ID) - cpu;
-  if (!present.by_team) {
-    raw.paces = {{home, group, before}, {home, group, yardstick.spin()}};
-    raw.on_cpu = cpu_used / wall_used;
-  }
+  const double cpu_used = own_cpu_seconds() - cpu, wall_used = seconds_of(CLOCK_MONOTONIC) - wall;
   foreign.sample();
-  raw.foreign = foreign.share();
-  if (!raw.oversubscribed) yardstick.learn(raw.paces);
 
   if (collector.runs.size() != 1) throw std::logic_error("the benchmark library ran no variant named " + variant);
   const auto& run = collector.runs.front();
-  if (const auto wrong = complaint(run)) raw.wrong = variant + ": " + *wrong;
+  if (const std::string sentence = complaint(run); !sentence.empty()) m.wrong = variant + ": " + sentence;
   const auto n = static_cast<double>(iterations);
-  raw.seconds = present.by_team ? present.own_seconds : run.real_accumulated_time;
-  raw.measurement.seconds = (present.timed ? present.own_seconds : raw.seconds) / n;
-  raw.measurement.cpu_seconds = (present.by_team ? present.own_cpu : run.cpu_accumulated_time) / n;
-  for (const auto& [name, counter] : run.counters) raw.measurement.counters[name] = counter.value;
-  return raw;
+  const double seconds = running.team_seconds.value_or(run.real_accumulated_time);
+  if (!running.team_seconds) {  // the main thread did it, or others that it started
+    after = busy ? std::vector{yardstick.pace()} : visit_cores(yardstick);
+    for (std::size_t i = 0; i < before.size(); ++i) m.paces.push_back({before[i], after[i]});
+    m.floating = m.paces.size() > 1;
+    m.cpu_seconds = busy ? run.cpu_accumulated_time : cpu_used;
+    m.cpu_share = busy ? 1 : std::min(1.0, cpu_used / std::max(seconds, 1e-9));
+    if (busy) running.kept = std::min(1.0, cpu_used / wall_used);
+  }
+  // Others can have taken no more than they used. A placed worker's waiting is exact; those that share CPUs wait for each
+  // other, too, and together they had what the CPUs gave.
+  const double free = 1 - std::min(1.0, foreign.share());
+  m.kept = !running.kept ? free : m.floating ? std::max(free, *running.kept) : *running.kept;
+  if (running.team_seconds && m.floating && busy)
+    m.kept = std::max(m.kept, std::min(1.0, m.counters["cpu_over_wall"] / m.busy));
+  m.seconds = running.timed_seconds.value_or(seconds) / n;
+  m.cpu_seconds /= n;
+  for (const auto& [name, counter] : run.counters) m.counters[name] = counter.value;
+  return {std::move(m), seconds};
 }
 
 }  // namespace lab

@@ -1,5 +1,5 @@
-// One measurement: a benchmark's loop run once, by a team of workers or by the main thread, with the evidence that its
-// time can be trusted.
+// One measurement: a benchmark's loop run once, by a team of workers or by the main thread, with the evidence of what
+// the machine can have cost it.
 #pragma once
 
 #include <benchmark/benchmark.h>
@@ -9,19 +9,24 @@
 #include <type_traits>
 #include <vector>
 
-#include "common/harness/validity.hpp"
+#include "common/harness/interval.hpp"
 #include "common/machine/placement.hpp"
 #include "common/os/team.hpp"
 
 namespace lab {
 
 /// What BENCHMARK declares, under the one name that all versions of the library have for it.
-using Family = std::remove_pointer_t<decltype(benchmark::RegisterBenchmark("", static_cast<void (*)(benchmark::State&)>(nullptr)))>;
+using Family = std::remove_pointer_t<decltype(benchmark::RegisterBenchmark(
+    "", static_cast<void (*)(benchmark::State&)>(nullptr)))>;
+
+/// What a variant's workers do. busy: they compute all the time, so each has a CPU to itself where there are enough.
+/// blocking: they wait a good part of the time, start others, or share CPUs.
+enum class Kind { busy, blocking };
 
 /// Runs the benchmark's loop in `size` workers: each calls work(worker) state.max_iterations times after a common
 /// start. The measured time is that from the first worker's start to the last one's end. Returns the workers' reports,
-/// answers summed over the iterations. A busy team is placed one worker a core; a larger one floats. Throws WorkerError
-/// when a worker dies, throws or takes over 60 s.
+/// answers summed over the iterations. A team is placed one worker a core; one larger than the hardware threads floats.
+/// Throws WorkerError when a worker dies, throws or takes over 60 s.
 std::vector<Report> team(benchmark::State& state, Vehicle vehicle, int size,
                          std::function<std::uint64_t(int worker)> work);
 
@@ -33,7 +38,12 @@ void timed(double seconds);
 void expect(benchmark::State& state, bool right, const std::string& otherwise);
 
 /// For the rounds, not for labs: runs one variant once with that many iterations. Throws what the benchmark throws.
-Raw measure(Family* family, const std::string& variant, Kind kind, std::int64_t iterations,
-            Yardstick& yardstick, ForeignLoad& foreign);
+/// `seconds`: how long the measurement took, all iterations together.
+struct Measured {
+  Measurement measurement;
+  double seconds = 0;
+};
+Measured measure(Family* family, const std::string& variant, Kind kind, std::int64_t iterations,
+                 const Yardstick& yardstick, ForeignLoad& foreign);
 
 }  // namespace lab

@@ -110,10 +110,11 @@ CommandLine parse_command_line(int argc, char** argv, const std::string& name, E
   app.add_option("--seed", line.seed, "of the order of variants within the rounds; default: the time")
       ->check(CLI::Range(0u, std::numeric_limits<unsigned>::max()));
   app.add_option("--out", line.out, "folder for the record, or a file ending in .json; default results/<machine>");
-  app.add_flag("--trace,!--no-trace", line.trace, "record the timeline, where the lab has one; on unless refused");
+  bool trace = true, predict = false;
+  auto* traced = app.add_flag("--trace,!--no-trace", trace, "record the timeline, where the lab has one; on unless refused");
   app.add_flag("--details", line.details, "print every variant's median, as Google Benchmark prints it");
   app.add_flag("--claims", line.list_claims, "list the claims and their bands, measure nothing");
-  app.add_flag("--predict,!--no-predict", line.predict, "ask for your predictions first; by default on a terminal");
+  auto* predicted = app.add_flag("--predict,!--no-predict", predict, "ask for your predictions first; by default on a terminal");
   app.add_option("--show", line.show, "a demonstration instead of the experiment, where the lab has one");
   app.add_option("--part", line.part)->group("");
   for (const Option& o : own) {
@@ -138,6 +139,8 @@ CommandLine parse_command_line(int argc, char** argv, const std::string& name, E
   } catch (const CLI::ParseError& error) {
     throw BadOption(error.what());
   }
+  if (traced->count()) line.trace = trace;
+  if (predicted->count()) line.predict = predict;
   if (app.count("--workers")) line.workers = parse_workers(workers);
   if (!app.count("--seed")) line.seed = static_cast<unsigned>(now_ns());
   for (const Option& o : own) {

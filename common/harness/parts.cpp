@@ -16,14 +16,15 @@ namespace {
 
 constexpr int kParts = 4;
 
-// What a part of a full run sends its parent.
+// A measurement, as a part of a full run sends it to its parent.
 struct Sent {
-  std::string variant, invalid;
-  int round = 0;
-  std::int64_t iterations = 0;
-  double seconds = 0, cpu_seconds = 0;
-  std::map<std::string, double> counters;
-  auto members() { return std::tie(variant, invalid, round, iterations, seconds, cpu_seconds, counters); }
+  Measurement m;
+  std::vector<std::int32_t> cpus;  // of each worker: CPU and kind of core before, CPU and kind after
+  std::vector<double> spins;       // of each worker: before, after
+  auto members() {
+    return std::tie(m.variant, m.wrong, m.round, m.iterations, m.seconds, m.cpu_seconds, m.counters, m.busy, m.floating,
+                    m.cpu_share, m.kept, cpus, spins);
+  }
 };
 
 }  // namespace
@@ -36,7 +37,13 @@ Part::Part(const std::string& option)
 void send_part(int fd, const Outcome& outcome) {
   std::vector<Sent> sent;
   for (const Measurement& m : outcome.measurements)
-    sent.push_back({m.variant, m.invalid, m.round, m.iterations, m.seconds, m.cpu_seconds, m.counters});
+  {
+    Sent& s = sent.emplace_back(Sent{m, {}, {}});
+    for (const auto& [before, after] : m.paces) {
+      s.cpus.insert(s.cpus.end(), {before.cpu, before.kind, after.cpu, after.kind});
+      s.spins.insert(s.spins.end(), {before.spin, after.spin});
+    }
+  }
   send_message(fd, encode(outcome.rounds, sent, outcome.wrong));
 }
 
@@ -69,8 +76,12 @@ Outcome measure_in_parts(int rounds, int argc, char** argv) {
     Decoder decoder(*message);
     const int measured = decoder.get<int>();
     for (Sent& s : decoder.get<std::vector<Sent>>()) {
-      all.measurements.push_back(
-          {s.variant, s.round + all.rounds, s.iterations, s.seconds, s.cpu_seconds, s.counters, s.invalid});
+      for (std::size_t i = 0; i < s.spins.size() && 2 * i + 3 < s.cpus.size(); i += 2) {
+        const std::int32_t* at = &s.cpus[2 * i];
+        s.m.paces.push_back({{at[0], at[1], s.spins[i]}, {at[2], at[3], s.spins[i + 1]}});
+      }
+      s.m.round += all.rounds;
+      all.measurements.push_back(std::move(s.m));
     }
     for (std::string& sentence : decoder.get<std::vector<std::string>>()) all.wrong.push_back(std::move(sentence));
     decoder.finish();

@@ -18,6 +18,8 @@ namespace {
 
 using nlohmann::ordered_json;
 
+constexpr int kSchema = 2;
+
 template <class T>
 ordered_json or_null(const std::optional<T>& value) {
   return value ? ordered_json(*value) : ordered_json(nullptr);
@@ -54,6 +56,24 @@ ordered_json parse_measurements(const std::string& json) {
   return ordered_json::parse(clean);
 }
 
+// The whole with an indented line a member, but each benchmark on a line of its own: about a thousand lines, whose
+// difference to the next run's can be read.
+std::string one_benchmark_a_line(ordered_json json) {
+  const auto dump = [](const ordered_json& part, int indent) {
+    return part.dump(indent, ' ', false, ordered_json::error_handler_t::replace);
+  };
+  std::string rows;
+  if (json.contains("benchmarks")) {
+    for (const ordered_json& row : json["benchmarks"]) rows += (rows.empty() ? "\n  " : ",\n  ") + dump(row, -1);
+    json["benchmarks"] = nullptr;
+  }
+  std::string text = dump(json, 1) + "\n";
+  constexpr std::string_view kPlace = "\n \"benchmarks\": null";  // only a member of the whole is indented by one
+  if (const auto at = text.find(kPlace); at != std::string::npos)
+    text.replace(at + kPlace.size() - 4, 4, "[" + rows + "\n ]");
+  return text;
+}
+
 // Signals that would end the program between making a temporary file and renaming it wait until it is done.
 class HoldSignals {
  public:
@@ -84,18 +104,18 @@ Record read_record(const std::filesystem::path& path) {
           return true;
         });
     const ordered_json lab = json.at("lab");
-    if (lab.at("schema") != 1) {
+    if (lab.at("schema") != kSchema) {
       throw std::runtime_error(path.string() + ": is of schema " + lab.at("schema").dump() +
-                               "; this program reads schema 1");
+                               fmt::format("; this program reads schema {}", kSchema));
     }
     record.name = lab.at("name");
     record.title = lab.at("title");
     record.size = lab.at("size");
     record.date = lab.at("date");
     for (const ordered_json& c : lab.at("claims")) {
-      record.claims.push_back({c.at("id"), c.at("kind"), c.at("text"), c.at("source"), number(c.at("band").at(0)),
+      record.claims.push_back({c.at("id"), c.at("kind"), c.at("text"), c.at("source"), c.at("unit"), number(c.at("band").at(0)),
                                number(c.at("band").at(1)), number(c.at("estimate")), number(c.at("low")),
-                               number(c.at("high")), whole(c.at("valid_rounds")), whole(c.at("rounds")),
+                               number(c.at("high")), whole(c.at("used_rounds")), whole(c.at("rounds")),
                                c.at("verdict"), c.at("reason")});
     }
     for (const ordered_json& f : lab.at("floors")) {
@@ -127,11 +147,12 @@ std::string to_json(const Record& record) {
                       {"kind", c.kind},
                       {"text", c.text},
                       {"source", c.source},
+                      {"unit", c.unit},
                       {"band", {or_null(c.band_low), or_null(c.band_high)}},
                       {"estimate", or_null(c.estimate)},
                       {"low", or_null(c.low)},
                       {"high", or_null(c.high)},
-                      {"valid_rounds", c.valid_rounds},
+                      {"used_rounds", c.used_rounds},
                       {"rounds", c.rounds},
                       {"verdict", c.verdict},
                       {"reason", c.reason}});
@@ -148,11 +169,11 @@ std::string to_json(const Record& record) {
   ordered_json environment = ordered_json::object(), tables = ordered_json::object();
   for (const auto& [key, value] : record.environment) environment[key] = or_null(value);
   for (const auto& [key, value] : record.tables) tables[key] = value;
-  json["lab"] = {{"schema", 1},         {"name", record.name},        {"title", record.title},
+  json["lab"] = {{"schema", kSchema},         {"name", record.name},        {"title", record.title},
                  {"size", record.size}, {"date", record.date},        {"claims", claims},
                  {"floors", floors},    {"environment", environment}, {"prediction", predictions},
                  {"tables", tables}};
-  return json.dump(1, ' ', false, ordered_json::error_handler_t::replace) + "\n";
+  return one_benchmark_a_line(std::move(json));
 }
 
 void write_whole(const std::filesystem::path& path, const std::string& content) {

@@ -29,9 +29,9 @@ using lab::testing::SmallDisk;
 
 lab::Record sample() {
   lab::Record r{.name = "02_gil", .title = "The interpreter lock", .size = "normal", .date = "2024-05-06T07:08:09Z"};
-  r.claims.push_back({"gil.no_speedup", "ratio", "two threads, no gain: \"1x\" · µ", "a book", 0.9, std::nullopt, 1.25,
+  r.claims.push_back({"gil.no_speedup", "ratio", "two threads, no gain: \"1x\" · µ", "a book", "x", 0.9, std::nullopt, 1.25,
                       1.0 / 3, 1.5, 14, 15, "can't tell", "because"});
-  r.claims.push_back({"gil.lost", "fact", "no update is lost", "", {}, {}, {}, {}, {}, 0, 0, "held", ""});
+  r.claims.push_back({"gil.lost", "fact", "no update is lost", "", "", {}, {}, {}, {}, {}, 0, 0, "held", ""});
   r.floors = {{"pipe", "write", 1.2, 1.1, 1.3}, {"queue", "pipe", {}, {}, {}}};
   r.environment = {{"cpu", "a CPU"}, {"quota", std::nullopt}};
   r.predictions = {{"How many?", "about 2\nor 3"}};
@@ -75,10 +75,10 @@ TEST(Record, ComesBackAsItWas) {
   ASSERT_EQ(after.claims.size(), 2u);
   for (std::size_t i = 0; i < 2; ++i) {
     const lab::ClaimResult &a = after.claims[i], &b = before.claims[i];
-    EXPECT_EQ(std::tie(a.id, a.kind, a.text, a.source, a.band_low, a.band_high, a.estimate, a.low, a.high,
-                       a.valid_rounds, a.rounds, a.verdict, a.reason),
-              std::tie(b.id, b.kind, b.text, b.source, b.band_low, b.band_high, b.estimate, b.low, b.high,
-                       b.valid_rounds, b.rounds, b.verdict, b.reason));
+    EXPECT_EQ(std::tie(a.id, a.kind, a.text, a.source, a.unit, a.band_low, a.band_high, a.estimate, a.low, a.high,
+                       a.used_rounds, a.rounds, a.verdict, a.reason),
+              std::tie(b.id, b.kind, b.text, b.source, b.unit, b.band_low, b.band_high, b.estimate, b.low, b.high,
+                       b.used_rounds, b.rounds, b.verdict, b.reason));
   }
   ASSERT_EQ(after.floors.size(), 2u);
   EXPECT_EQ(after.floors[0].mechanism, "pipe");
@@ -98,7 +98,7 @@ TEST(Record, IsJsonThatNamesNeitherHostNorFolder) {
   EXPECT_TRUE(JsonReader::accepts(json));
   EXPECT_EQ(json.find("secret"), std::string::npos);
   EXPECT_EQ(json.find("/home/me"), std::string::npos);
-  EXPECT_NE(json.find("\"schema\": 1"), std::string::npos);
+  EXPECT_NE(json.find("\"schema\": 2"), std::string::npos);
   EXPECT_NE(json.find("\"num_cpus\": 2"), std::string::npos);
 }
 
@@ -129,17 +129,17 @@ TEST(Record, CutAnywhereIsRefused) {
 }
 
 TEST(Record, OfAnotherSchemaIsRefused) {
-  EXPECT_NE(refusal(replaced(to_json(sample()), "\"schema\": 1", "\"schema\": 2"))
-                .find("is of schema 2; this program reads schema 1"),
+  EXPECT_NE(refusal(replaced(to_json(sample()), "\"schema\": 2", "\"schema\": 1"))
+                .find("is of schema 1; this program reads schema 2"),
             std::string::npos);
-  refusal(replaced(to_json(sample()), "\"schema\": 1", "\"schema\": \"1\""));
+  refusal(replaced(to_json(sample()), "\"schema\": 2", "\"schema\": \"2\""));
 }
 
 TEST(Record, WithoutAFieldIsRefused) {
   const std::string json = to_json(sample());
   for (const char* field :
        {"lab",    "schema", "name",      "title",    "size",  "date",        "claims",       "id",     "kind",
-        "text",   "source", "band",      "estimate", "low",   "high",        "valid_rounds", "rounds", "verdict",
+        "text",   "source", "band",      "estimate", "low",   "high",        "used_rounds", "rounds", "verdict",
         "reason", "floors", "mechanism", "floor",    "ratio", "environment", "prediction",   "tables"}) {
     // Within "lab": names occur in the measurements as well.
     const auto lab = json.find("\"lab\"");
@@ -150,13 +150,13 @@ TEST(Record, WithoutAFieldIsRefused) {
 TEST(Record, OfHostileTypesIsRefused) {
   const std::string json = to_json(sample());
   for (const char* text : {"", "null", "[]", "3", "\"lab\"", "{}", "{\"lab\": null}", "{\"lab\": []}",
-                           "{\"lab\": {\"schema\": 1}}", "\xff", "{} {}"})
+                           "{\"lab\": {\"schema\": 2}}", "\xff", "{} {}"})
     refusal(text);
   refusal(replaced(json, "\"name\": \"02_gil\"", "\"name\": 7"));
   refusal(replaced(json, "\"name\": \"02_gil\"", "\"name\": null"));
-  refusal(replaced(json, "\"valid_rounds\": 14", "\"valid_rounds\": \"14\""));
-  refusal(replaced(json, "\"valid_rounds\": 14", "\"valid_rounds\": 1e300"));
-  refusal(replaced(json, "\"valid_rounds\": 14", "\"valid_rounds\": {}"));
+  refusal(replaced(json, "\"used_rounds\": 14", "\"used_rounds\": \"14\""));
+  refusal(replaced(json, "\"used_rounds\": 14", "\"used_rounds\": 1e300"));
+  refusal(replaced(json, "\"used_rounds\": 14", "\"used_rounds\": {}"));
   refusal(replaced(json, "\"estimate\": 1.25", "\"estimate\": \"much\""));
   refusal(replaced(json, "\"estimate\": 1.25", "\"estimate\": NaN"));
   refusal(replaced(json, "\"answer\": \"about", "\"answer\": 5, \"p\": \"about"));

@@ -41,42 +41,47 @@ Run as_run(const Measurement& m, int rounds) {
   run.cpu_accumulated_time = m.cpu_seconds * static_cast<double>(m.iterations);
   run.repetition_index = m.round;
   run.repetitions = rounds;
-  run.report_label = m.invalid;
+  run.report_label = m.wrong;
   for (const auto& [name, value] : m.counters) run.counters[name] = benchmark::Counter(value);
   return run;
 }
 
-// One line a variant: medians over its valid rounds, or over all where none is valid.
+// One line a variant: medians over its rounds.
 std::vector<Measurement> medians(const std::vector<Measurement>& all) {
   std::map<std::string, std::vector<const Measurement*>> by_variant;
   for (const Measurement& m : all) by_variant[m.variant].push_back(&m);
   std::vector<Measurement> out;
   for (auto& [variant, list] : by_variant) {
-    std::vector<const Measurement*> counted;
-    std::copy_if(list.begin(), list.end(), std::back_inserter(counted), [](auto* m) { return m->invalid.empty(); });
-    const auto& used = counted.empty() ? list : counted;
-    const auto median_of = [&](auto field) {
+    const auto median_of = [&list = list](auto field) {
       std::vector<double> values;
-      for (const Measurement* m : used) values.push_back(field(*m));
+      for (const Measurement* m : list) values.push_back(field(*m));
       return median(values);
     };
-    Measurement line = *used.front();
-    for (const Measurement* m : used) line.counters.insert(m->counters.begin(), m->counters.end());
+    Measurement line = *list.front();
+    for (const Measurement* m : list) line.counters.insert(m->counters.begin(), m->counters.end());
     line.seconds = median_of([](const Measurement& m) { return m.seconds; });
     line.cpu_seconds = median_of([](const Measurement& m) { return m.cpu_seconds; });
     for (auto& [name, value] : line.counters) {
       std::vector<double> values;  // a round with a wrong answer may lack it
-      for (const Measurement* m : used) {
+      for (const Measurement* m : list) {
         if (const auto found = m->counters.find(name); found != m->counters.end()) values.push_back(found->second);
       }
       value = median(values);
     }
-    line.counters.erase("valid");
-    line.counters["valid_rounds"] = static_cast<double>(counted.size());
-    line.invalid.clear();
+    line.wrong.clear();
     out.push_back(line);
   }
   return out;
+}
+
+// The measurements with what the judge saw in them as counters: pace_low, pace_high, cpu_share, kept.
+std::vector<Measurement> with_evidence(std::vector<Measurement> all) {
+  const FullSpeed full(all);
+  for (Measurement& m : all) {
+    const Interval pace = pace_range(m, full);
+    m.counters.insert({{"pace_low", pace.low}, {"pace_high", pace.high}, {"cpu_share", m.cpu_share}, {"kept", m.kept}});
+  }
+  return all;
 }
 
 }  // namespace
@@ -101,7 +106,7 @@ std::string verdict_lines(const Claim& claim, const ClaimResult& r) {
   if (r.estimate) {
     line += ": " + figure(*r.estimate, claim.unit);
     if (r.low && r.high) line += fmt::format(" [{}, {}]", figure(*r.low, ""), figure(*r.high, ""));
-    line += fmt::format(", band {}, {} of {} rounds", band_in_words(r), r.valid_rounds, r.rounds);
+    line += fmt::format(", band {}, {} of {} rounds", band_in_words(r), r.used_rounds, r.rounds);
   }
   std::string second;
   if (claim.book && (claim.book->low != 0 || claim.book->high != 0)) second = published(claim);
@@ -110,20 +115,26 @@ std::string verdict_lines(const Claim& claim, const ClaimResult& r) {
 }
 
 std::string row_lines(const std::vector<Row>& rows, const Predictions& predictions, const std::vector<Measurement>& all) {
+  const FullSpeed full(all);
   std::string out;
   std::size_t widest = 0;
   for (const Row& row : rows) widest = std::max(widest, row.name.size());
   for (const Row& row : rows) {
-    const std::vector<double> numbers = by_round(row.value, all);
-    if (numbers.empty()) continue;
+    const std::vector<Ends> pairs = pair_up(row.value, all, full);
+    if (pairs.empty()) continue;
+    std::vector<double> numbers;
+    for (std::size_t i = 0; i < used_pairs(pairs, 0.95); ++i) numbers.push_back(pairs[i].by_the_clock);
     const double value = median(numbers);
     std::string predicted;
     for (const auto& [question, answer] : predictions) {
       if (question == row.ask) predicted = "   you predicted " + answer;
     }
-    out += fmt::format("  {:<{}}  {:>12}{}\n", row.name, widest, row.unit.empty() ? time(value) : figure(value, row.unit == "x" ? "x" : " " + row.unit), predicted);
+    out += fmt::format("  {:<{}}  {:>12}{}\n", row.name, widest, row.unit.empty()              ? time(value)
+                       : row.unit.find_first_of("x ") == 0 ? figure(value, row.unit)
+                                                           : figure(value, " " + row.unit),
+                       predicted);
   }
-  return out.empty() ? "" : "\nMedians\n" + out;
+  return out.empty() ? "" : "\nMedians of the calmest rounds\n" + out;
 }
 
 std::string floor_lines(const std::vector<FloorResult>& floors) {
@@ -134,7 +145,7 @@ std::string floor_lines(const std::vector<FloorResult>& floors) {
           "\nDistance from the floor (a floor: the least this machine can charge for the same protocol, bare system "
           "calls or instructions)\n";
     if (!f.ratio) {
-      out += fmt::format("  {}: no valid round beside {}\n", f.mechanism, f.floor);
+      out += fmt::format("  {}: not measured beside {}\n", f.mechanism, f.floor);
     } else {
       out += fmt::format("  {}: {:.2f}x of {}", f.mechanism, *f.ratio, f.floor);
       out += f.low ? fmt::format(" [{:.2f}, {:.2f}]\n", *f.low, *f.high) : " (too few rounds for an interval)\n";
@@ -146,7 +157,8 @@ std::string floor_lines(const std::vector<FloorResult>& floors) {
 std::string as_benchmark_output(const std::vector<Measurement>& measurements, const std::string& format) {
   std::ostringstream out, talk;  // talk: the library's remarks about itself
   std::vector<Run> runs;
-  const std::vector<Measurement>& shown = format == "console" ? medians(measurements) : measurements;
+  const std::vector<Measurement> evident = with_evidence(measurements);
+  const std::vector<Measurement> shown = format == "console" ? medians(evident) : evident;
   int rounds = 0;
   for (const Measurement& m : measurements) rounds = std::max(rounds, m.round + 1);
   for (const Measurement& m : shown) runs.push_back(as_run(m, rounds));
@@ -182,7 +194,7 @@ void Progress::show(double done, double seconds_left) {
   if (done < 1) {
     say("\r\033[K{}: {:.0f} %, about {:.0f} s left", name_, 100 * done, std::max(seconds_left, 1.0));
   } else {
-    say("\r\033[K{}: more rounds for claims that lack valid ones, at most {:.0f} s", name_,
+    say("\r\033[K{}: more rounds, for the machine is disturbed, at most {:.0f} s", name_,
         std::max(seconds_left, 1.0));
   }
   std::fflush(stderr);

@@ -85,72 +85,66 @@ std::vector<Variant> list_variants(const Options& options) {
 }
 
 Outcome run_rounds(std::vector<Variant> variants, const std::vector<Point>& points, const Plan& plan) {
-  Yardstick yardstick;
+  const Yardstick yardstick;
   ForeignLoad foreign;
   Outcome outcome;
-  const auto note_wrong = [&](const Raw& raw) {
-    if (!raw.wrong.empty() && outcome.wrong.size() < 20) outcome.wrong.push_back(raw.wrong);
-    return !raw.wrong.empty();
+  const auto note_wrong = [&](const Measurement& m) {
+    if (!m.wrong.empty() && outcome.wrong.size() < 20) outcome.wrong.push_back(m.wrong);
+    return !m.wrong.empty();
   };
 
   double round_seconds = 0;
   for (Variant& v : variants) {
     for (int tries = 0; tries < 3; ++tries) {
       const auto start = Clock::now();
-      const Raw raw = measure(v.family, v.name, v.kind, v.iterations, yardstick, foreign);
-      if (note_wrong(raw)) break;
-      const double took = raw.seconds;
+      const Measured tried = measure(v.family, v.name, v.kind, v.iterations, yardstick, foreign);
+      if (note_wrong(tried.measurement)) break;
       const std::chrono::duration<double> all = Clock::now() - start;
-      if (took >= plan.least_seconds || tries == 2) {
+      if (tried.seconds >= plan.least_seconds || tries == 2) {
         round_seconds += all.count();
         break;
       }
       // A tenth above the aim, for the machine may be slow just now; growth is bounded, for the first run is mostly
       // start-up.
-      const double wanted = 1.1 * plan.least_seconds / std::max(took, 1e-9);
+      const double wanted = 1.1 * plan.least_seconds / std::max(tried.seconds, 1e-9);
       v.iterations = static_cast<std::int64_t>(std::ceil(static_cast<double>(v.iterations) * std::min(wanted, 1e6)));
     }
   }
 
   std::mt19937 random(plan.seed);
-  std::vector<Raw> raws;
   const auto start = Clock::now();
   const double planned = round_seconds * plan.rounds;
   const auto elapsed = [&] { return std::chrono::duration<double>(Clock::now() - start).count(); };
-  std::set<std::string> lacking;  // variants that claims still need; all of them in the planned rounds
-  for (const Variant& v : variants) lacking.insert(v.name);
+  std::set<std::string> wanted;  // variants to measure: all of them in the planned rounds
+  for (const Variant& v : variants) wanted.insert(v.name);
 
-  for (int round = 0; round < plan.rounds || (!lacking.empty() && elapsed() < plan.stretch * planned); ++round) {
+  for (int round = 0; round < plan.rounds || (!wanted.empty() && elapsed() < plan.stretch * planned); ++round) {
     std::shuffle(variants.begin(), variants.end(), random);
     int done = 0;
     for (const Variant& v : variants) {
-      if (!lacking.count(v.name)) continue;
+      if (!wanted.count(v.name)) continue;
       if (plan.progress) {
-        const double share = (round + static_cast<double>(done++) / static_cast<double>(lacking.size())) / plan.rounds;
+        const double share = (round + static_cast<double>(done++) / static_cast<double>(wanted.size())) / plan.rounds;
         const double left = share > 0.05 && share < 1 ? elapsed() / share * (1 - share) : planned * (1 - share);
         share < 1 ? plan.progress(share, left) : plan.progress(1, plan.stretch * planned - elapsed());
       }
-      raws.push_back(measure(v.family, v.name, v.kind, v.iterations, yardstick, foreign));
-      raws.back().measurement.round = round;
-      note_wrong(raws.back());
+      outcome.measurements.push_back(
+          measure(v.family, v.name, v.kind, v.iterations, yardstick, foreign).measurement);
+      outcome.measurements.back().round = round;
+      note_wrong(outcome.measurements.back());
     }
     outcome.rounds = round + 1;
     if (round + 1 < plan.rounds) continue;
 
-    // The best speed may have been seen since: what counts is decided anew.
-    outcome.measurements.clear();
-    for (Raw& raw : raws) {
-      decide_validity(raw, yardstick);
-      outcome.measurements.push_back(raw.measurement);
-    }
-    lacking.clear();
+    // More of what was disturbed too much to be told, for as long as the plan allows.
+    const FullSpeed full(outcome.measurements);
+    std::set<std::string> disturbed;
     for (const Point& point : points) {
-      if (valid_rounds(point, outcome.measurements) >= plan.rounds) continue;
-      for (const Value& value : point.inputs) lacking.insert(value.variant);
+      const std::vector<Ends> pairs = pair_up(point, outcome.measurements, full);
+      if (pairs.empty() || !more_rounds(pairs)) continue;
+      for (const Value& value : point.inputs) disturbed.insert(value.variant);
     }
-    std::erase_if(lacking, [&](const std::string& name) {
-      return std::none_of(variants.begin(), variants.end(), [&](const Variant& v) { return v.name == name; });
-    });
+    std::erase_if(wanted, [&](const std::string& name) { return !disturbed.count(name); });
   }
   return outcome;
 }

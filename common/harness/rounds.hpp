@@ -59,7 +59,7 @@ struct Plan {
   int rounds = 15;
   unsigned seed = 1;
   double least_seconds = 0.020;  ///< a measurement lasts at least this
-  double stretch = 3;  ///< rounds are added for claims that lack valid ones, up to this times the planned time
+  double stretch = 1.5;  ///< rounds are added for points that were disturbed, up to this times the planned time
   /// Told before each measurement: the share of the work that is done (0 to 1) and the seconds left.
   std::function<void(double done, double seconds_left)> progress;
 };
@@ -71,8 +71,7 @@ struct Outcome {
 };
 
 /// Calibrates each variant's iterations once, then measures: a round runs every variant once in a new random order, so
-/// that none has a fixed predecessor. Goes on, with just the variants they read, until every claim has its valid
-/// rounds.
+/// that none has a fixed predecessor. Goes on, with just the variants they read, while points are disturbed.
 Outcome run_rounds(std::vector<Variant> variants, const std::vector<Point>& points, const Plan& plan);
 
 }  // namespace lab

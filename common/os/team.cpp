@@ -1,12 +1,13 @@
 #include "common/os/team.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
 #include <sched.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
@@ -59,6 +60,16 @@ class Barrier {
   FutexWord arrived_{0}, turn_{0};
 };
 
+// Nanoseconds the calling thread has waited for a CPU while it could have run: the second number of proc(5)'s schedstat.
+// Below 0 where the kernel does not account (it then reads zero, or is not there).
+std::int64_t waited_for_cpu() {
+  const Descriptor file(::open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC));
+  std::array<char, 100> text{};
+  if (!file || ::read(file.get(), text.data(), text.size() - 1) <= 0) return -1;
+  char* rest = nullptr;
+  return std::strtoll(text.data(), &rest, 10) > 0 ? std::strtoll(rest, nullptr, 10) : -1;
+}
+
 struct Slot {
   Report report;
   bool finished;    // false for a worker that left by exit() in the middle of its work, however good its status
@@ -77,9 +88,7 @@ bool work_in(const Team& team, int worker, Barrier& barrier, Slot& slot, std::fu
     });
     barrier.pass(team.size, team.spin);  // nothing to do while waiting: all start within a microsecond
 
-    rusage usage{};
-    ::getrusage(RUSAGE_THREAD, &usage);
-    const long switches = usage.ru_nivcsw;
+    const std::int64_t waited = waited_for_cpu();
     report.first_cpu = ::sched_getcpu();
     report.begin = now_ns();
     const std::int64_t cpu = now_ns(CLOCK_THREAD_CPUTIME_ID);
@@ -87,8 +96,7 @@ bool work_in(const Team& team, int worker, Barrier& barrier, Slot& slot, std::fu
     report.cpu = now_ns(CLOCK_THREAD_CPUTIME_ID) - cpu;
     report.end = now_ns();
     report.last_cpu = ::sched_getcpu();
-    ::getrusage(RUSAGE_THREAD, &usage);
-    report.involuntary_switches = usage.ru_nivcsw - switches;
+    if (waited >= 0) report.waited = waited_for_cpu() - waited;
 
     if (team.frame) report.after = team.frame(false);
     if (team.spin) barrier.pass(team.size, true);
