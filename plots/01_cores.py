@@ -2,7 +2,7 @@
 import math
 
 from axes import GREY, PALE, labels, reference, value_axis, worker_axis
-from findings import cannot_tell, times, unit
+from findings import unit, verdict
 from results import Missing
 from series import Series
 from style import CURVES, LOOKS, Sheet
@@ -11,44 +11,22 @@ from topology import machine
 JOBS = {"equal_jobs": 8, "small_jobs": 128}  # at least; the lab takes the next multiple of its own workers
 
 
-def knee_title(result, runs, serial):
-    """How much the machine's own number of workers gains, and whether the most workers gain more."""
-    cores = result.workers() or max(runs)
-    best, most = max([n for n in runs if n <= cores] or [min(runs)]), max(runs)
-    gain, more = serial.over(runs[best]), runs[best].over(runs[most])
-    if cannot_tell(gain):
-        return cannot_tell(gain, f"{best} workers look {times(gain.median)} as fast as serial")
-    name = f"{best} workers finish {times(gain.median)} faster"
-    if best == 1:
-        name = f"1 worker: {times(gain.median)} as fast as serial"
-    if most == best:
-        return name
-    if cannot_tell(more):
-        return f"{name}; {most}: {cannot_tell(more)}"
-    low, high = more.interval()
-    verdict = "no faster" if high <= 1.05 else f"{times(more.median)} faster still" if low > 1.05 else "perhaps faster"
-    return f"{name}; {most} {'slower' if high < 0.95 else verdict}"
-
-
 def workers(result, form):
     """Eight equal jobs and 128 small ones: seconds against workers, and the ideal."""
     runs = {f: {n: result.series(f, workers=n) for n in result.values(f, "workers") if n > 0} for f in JOBS}
     runs = {f: r for f, r in runs.items() if r}
     if not runs.get("equal_jobs"):
         raise Missing("no run of equal_jobs")
-    serial = result.series("serial")
-    serial = serial if serial.valid else runs["equal_jobs"][min(runs["equal_jobs"])]
-    sheet = Sheet(result, form, knee_title(result, runs["equal_jobs"], serial), panels=len(runs))
+    serial = result.series("serial") or runs["equal_jobs"][min(runs["equal_jobs"])]
+    sheet = Sheet(result, form, verdict(result, "cores.linear"), panels=len(runs))
     for ax, (function, by_count) in zip(sheet.axes, runs.items()):
-        known = [v for s in by_count.values() for v in s.valid]
-        doubtful = [v for s in by_count.values() for v in s.invalid]
-        factor, name = unit(known or doubtful)
+        known = [v for s in by_count.values() for v in s.calm]
+        factor, name = unit(known)
         by_count = {n: s.scaled(factor) for n, s in by_count.items()}
         one = serial.scaled(factor).median if function == "equal_jobs" else by_count[min(by_count)].median
         own = result.workers() or 1
         first, jobs = min(by_count), math.ceil(JOBS[function] / own) * own
-        value_axis(ax.yaxis, [v * factor for v in known] + ([one / min(jobs, max(by_count))] if one else []),
-                   [v * factor for v in doubtful])
+        value_axis(ax.yaxis, [v * factor for v in known] + ([one / min(jobs, max(by_count))] if one else []))
         worker_axis(ax, list(by_count), result.limits())
         if one:  # jobs are not cut in pieces: 8 of them on 3 workers take three turns
             scale = one * (1 if function == "equal_jobs" else first)
@@ -57,7 +35,7 @@ def workers(result, form):
         panel = f"{jobs} {function.replace('_', ' ')}"
         sheet.head(ax, panel, f"{name}, lower is better")
         sheet.curve(ax, panel, function, by_count, LOOKS[function])
-        if function == "equal_jobs" and result.series("serial"):
+        if function == "equal_jobs":
             sheet.add(panel, "serial", "", result.series("serial").scaled(factor))
     return sheet
 
@@ -77,25 +55,15 @@ def amdahl(result, form):
     counts = sorted({n for runs in speed.values() for n in runs})
     if len(counts) < 2:
         raise Missing("serial_share was not run with 1 worker and with more")
-    points = [(s, p, runs[p]) for s, runs in speed.items() for p in runs if p > 1 and runs[p].valid]
-    fewest = min((runs for _, _, runs in points), key=lambda r: len(r.valid), default=Series())
-    if cannot_tell(fewest):
-        title = cannot_tell(fewest, "Amdahl's law against a serial share")
-    else:
-        off = {(s, p): r.median / law(s, p) - 1 for s, p, r in points}
-        worst = max(off, key=lambda key: abs(off[key]))
-        share, most = max(off, key=lambda key: (key[1], key[0]))
-        title = (f"{share} % serial: {most} workers finish {times(speed[share][most].median)} faster, Amdahl's law "
-                 f"says {times(law(share, most))}; the farthest of {len(off)} points is {abs(off[worst]) * 100:.0f} % off")
-    sheet = Sheet(result, form, title, panels=2, right=0.15, gap=1.5, widths=(3, 2),
+    sheet = Sheet(result, form, verdict(result, "cores.amdahl"), panels=2, right=0.15, gap=1.5, widths=(3, 2),
                   key=CURVES + "Amdahl's law · grey: 10 % around it")
     left, right = sheet.axes
     every = Series(p for runs in speed.values() for series in runs.values() for p in series)
-    value_axis(left.yaxis, every.valid + [max(counts)], every.invalid)
+    value_axis(left.yaxis, every.calm + [max(counts)])
     worker_axis(left, counts, result.limits(), top=False)
     most = counts[-1]
     ratios = [runs.get(most, Series()).scaled(1 / law(percent, most)) for percent, runs in speed.items()]
-    value_axis(right.yaxis, [v for s in ratios for v in s.valid] + [0.85, 1.15], zero=False)
+    value_axis(right.yaxis, [v for s in ratios for v in s.calm] + [0.85, 1.15], zero=False)
     right.axhspan(0.9, 1.1, color=PALE, alpha=0.35, lw=0, zorder=0)
     right.axhline(1, color=GREY, ls=(0, (4, 3)), lw=0.8, zorder=1)
     right.set_xlim(-0.6, len(speed) - 0.4)

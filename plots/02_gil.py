@@ -1,9 +1,9 @@
 """02_gil: who holds the lock; what threads gain under it; what a CPU-bound thread adds to a round trip."""
 from axes import GREY, labels, reference, rounds, value_axis
-from findings import cannot_tell, times
+from findings import times, verdict
 from results import Missing, read_trace
 from series import Series
-from style import CURVES, INK, LOOKS, Sheet
+from style import CURVES, DOTS, LOOKS, Sheet
 from timeline import locks, tracks, turns
 
 LOCKS = {"new lock": "threads_under_gil", "old lock": "threads_under_old_gil"}
@@ -47,19 +47,12 @@ def speed_up(result, form):
             speed[count] = bars
     if not speed:
         raise Missing("serial and nothing to compare it with at the same number of threads")
-    count = max(speed)
-    names = {"threads_under_gil": "threads under the lock", "processes": "processes"}
-    shown = {words: speed[count][f] for f, words in names.items() if f in speed[count]}
-    said = f"{count} " + f", {count} ".join(f"{words} {times(s.median)}" for words, s in shown.items()) + " the speed of serial"
-    doubt = cannot_tell(min(shown.values(), key=lambda s: len(s.valid), default=Series()), said)
-    sheet = Sheet(result, form, doubt or said, panels=len(speed), left=0.95, gap=0.4, right=0.45, height=3,
-                  key="bar: median · whisker: its 95 % interval (6 valid rounds or more) · dots: valid rounds · "
-                  "hollow crosses: invalid rounds")
+    sheet = Sheet(result, form, verdict(result, "gil.no_speedup"), panels=len(speed), left=0.95, gap=0.4, right=0.45, height=3,
+                  key=f"bar: median of the calmest rounds · whisker: their 10th to 90th percentile · {DOTS}")
     everything = [s for bars in speed.values() for s in bars.values()]
     cores = result.limits()[0]
     for ax, (count, bars) in zip(sheet.axes, speed.items()):
-        value_axis(ax.xaxis, [v for s in everything for v in s.valid] + [1, max(min(n, cores or n) for n in speed)],
-                   [v for s in everything for v in s.invalid])
+        value_axis(ax.xaxis, [v for s in everything for v in s.calm] + [1, max(min(n, cores or n) for n in speed)])
         ax.set_ylim(len(BARS) - 0.4, -0.6)
         ideal = min(count, cores or count)
         for x, words in ((1, "serial"), (ideal, f"{ideal} cores")) if ideal > 1 else ((1, "serial"),):
@@ -69,13 +62,10 @@ def speed_up(result, form):
         start = ax.get_xlim()[0]
         for row, function in enumerate(BARS):
             series, look = bars.get(function, Series()), LOOKS[function]
-            if series.valid:
-                ax.barh(row - 0.12, series.median - start, 0.46, left=start, color=look.colour, alpha=0.9,
-                        hatch=look.hatch, ec="white", lw=0)
-                low, high = series.interval() or (series.median, series.median)
-                ax.plot([low, high], [row - 0.12] * 2, color=INK, lw=1.1, marker="|", ms=5, zorder=6)
-            ax.annotate(times(series.median) if series.valid else "not run" if not series else "no valid round",
-                        (max(series.median or 0, *series.interval() or (0,), 0), row - 0.12), (6, 0),
+            if series:
+                sheet.bar(ax, row, series, look, start)
+            ax.annotate(times(series.median) if series else "not run",
+                        (series.percentile(90) or 0, row - 0.12), (6, 0),
                         textcoords="offset points", va="center", weight="bold", zorder=7,
                         bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8, "alpha": 0.85})
             rounds(ax, row + 0.27, series, look, across=True, spread=0.025)
@@ -98,18 +88,12 @@ def convoy(result, form):
             added[threads] = {i / 1000: s for i, s in runs.items() if s}
     if not added:
         raise Missing("no round trips beside CPU-bound threads, or none without")
-    first = added[min(added)]
-    at = min(first, key=lambda i: abs(i - 5))
-    who = "One CPU-bound thread adds" if min(added) == 1 else "Two CPU-bound threads add"
-    title = cannot_tell(first[at], f"{who} {first[at].median or 0:.3g} ms at a switch interval of {at:g} ms") or (
-        f"{who} {first[at].median:.3g} ms to a round trip of {alone.median:.2g} ms at a switch interval of {at:g} ms")
-    sheet = Sheet(result, form, title, right=1.2, height=3.2, left=0.55, key=CURVES + "one interval")
+    sheet = Sheet(result, form, verdict(result, "gil.convoy"), right=1.2, height=3.2, left=0.55, key=CURVES + "one interval")
     ax = sheet.axes[0]
-    points = [v for runs in added.values() for s in runs.values() for v in s.valid]
+    points = [v for runs in added.values() for s in runs.values() for v in s.calm]
     intervals = sorted({i for runs in added.values() for i in runs})
     above = [v for v in points if v > 0]
-    doubtful = [v for runs in added.values() for s in runs.values() for v in s.invalid if v > 0]
-    value_axis(ax.yaxis, above + intervals, doubtful)
+    value_axis(ax.yaxis, above + intervals)
     value_axis(ax.xaxis, intervals)
     reference(ax, ax.get_xlim(), ax.get_xlim())
     ax.annotate("one interval", (intervals[len(intervals) // 2],) * 2, (8, -12), textcoords="offset points", color=GREY)

@@ -1,9 +1,8 @@
 """04_start_methods: cost against the parent's memory; memory of a worker; what a worker inherits."""
 import re
-import statistics
 
 from axes import GREY, labels, reference, value_axis
-from findings import cannot_tell, times, unit
+from findings import unit, verdict
 from results import Missing, clean
 from style import BLACK, BLUE, CURVES, GREEN, ORANGE, SKY, VERMILLION, Look, Sheet
 
@@ -15,13 +14,6 @@ FLOOR = Look(GREY, "", (0, (4, 3)))
 EMPTY = 16  # MiB: where a parent of 0 stands on the logarithmic axis
 
 
-def crossover(runs):
-    """MiB at which the line of fork through its first and last size meets spawn's cost, a round each."""
-    fork, largest = runs["fork"], max(runs["fork"])
-    growth = fork[largest].minus(fork[0])
-    return runs["spawn"][0].minus(fork[0]).paired(growth, lambda extra, all_of_it: extra / all_of_it * largest if all_of_it > 0 else 0)
-
-
 def cost(result, form):
     """Start to join against what the parent has touched, both logarithmic, and the floors."""
     runs = {m: {mib: result.series(m, mib=mib) for mib in result.values(m, "mib")} for m in METHODS}
@@ -29,20 +21,13 @@ def cost(result, form):
     if "fork" not in runs or 0 not in runs["fork"] or len(runs["fork"]) < 2:
         raise Missing("fork was not run with an empty parent and with a larger one")
     largest = max(runs["fork"])
-    growth = runs["fork"][largest].over(runs["fork"][0])
-    said = f"From a parent of {largest} MiB fork costs {times(growth.median)} what it costs from an empty one"
-    if 0 in runs.get("spawn", {}):
-        meets = crossover(runs)
-        if not cannot_tell(meets):
-            said += f"; at {meets.median:,.0f} MiB it costs what spawn does"
     every = [s for sizes in runs.values() for s in sizes.values()]
-    factor, name = unit([v for s in every for v in s.valid][:1] or [1e3])
-    sheet = Sheet(result, form, cannot_tell(growth, said) or said, height=3.6, left=0.6, right=1.75,
+    factor, name = unit([v for s in every for v in s.calm][:1] or [1e3])
+    sheet = Sheet(result, form, verdict(result, "start.fork_grows"), height=3.6, left=0.6, right=1.75,
                   key=CURVES + "the bare system calls (floors), from an empty parent")
     ax = sheet.axes[0]
     floors = {words: result.series(f).scaled(factor) for f, words in FLOORS.items()}
-    known = [v * factor for s in every for v in s.valid] + [s.median for s in floors.values() if s.median]
-    value_axis(ax.yaxis, known, [v * factor for s in every for v in s.invalid])
+    value_axis(ax.yaxis, [v * factor for s in every for v in s.calm] + [s.median for s in floors.values() if s])
     ax.set_xscale("log")
     ax.set_xlim(EMPTY / 1.2, largest * 1.2)
     sizes = sorted({mib for by in runs.values() for mib in by})
@@ -50,18 +35,14 @@ def cost(result, form):
     ax.minorticks_off()
     ends = []
     for words, series in floors.items():
-        if series.median:
+        if series:
             reference(ax, [EMPTY / 1.2, largest * 1.2], [series.median] * 2)
             ends.append((largest, series.median, words, FLOOR))
     for method, by_size in runs.items():
         points = {mib or EMPTY: s.scaled(factor) for mib, s in by_size.items()}
         words = method.replace("_", " ")
         sheet.curve(ax, "start to join", words, points, METHODS[method])
-        last = max(points)
-        values = points[last].valid or points[last].invalid  # a method is named also where no round counts
-        if values:
-            low, high = ax.get_ylim()
-            ends.append((last, min(max(statistics.median(values), low), high), words, METHODS[method]))
+        ends.append((max(points), points[max(points)].median, words, METHODS[method]))
     ax.set_xlabel("memory the parent has touched, MiB")
     sheet.head(ax, "Start to join of a worker that does nothing", f"{name}, lower is better")
     edge = {largest: largest * 1.2}  # where the floors end: all labels in one column, moved apart where they would touch
@@ -80,9 +61,7 @@ def memory(result, form):
     held = re.search(r"a table of (\d+) MiB", text)
     if not rows or not held:
         raise Missing("the record has no table of the memory of a worker")
-    read = rows.get("fork", ["?"] * 4)
-    title = f"Of its parent's {held.group(1)} MiB a forked worker has {read[1]} MiB of its own after reading, {read[2]} after writing"
-    sheet = Sheet(result, form, title, height=2.6, left=1.0, right=0.5, key="counted in /proc/self/smaps_rollup, once",
+    sheet = Sheet(result, form, verdict(result, "start.copy_on_write"), height=2.6, left=1.0, right=0.5, key="counted in /proc/self/smaps_rollup, once",
                   columns=("method", "stage", "private_mib"))
     ax = sheet.axes[0]
     looks = (Look(SKY, ""), Look(GREEN, "", hatch="...."), Look(VERMILLION, "", hatch="////"), Look(BLUE, "", hatch="xxxx"))

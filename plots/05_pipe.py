@@ -1,8 +1,8 @@
 """05_pipe: a message there and back against its size; one byte by every carrier."""
 from axes import GREY, labels, reference, rounds, value_axis
-from findings import cannot_tell, times
+from findings import verdict
 from results import Missing
-from style import CURVES, LOOKS, Sheet
+from style import CURVES, DOTS, LOOKS, Sheet
 
 CURVES_OF = {"pipe": "pipe", "stream_socket": "stream socket", "seqpacket_socket": "seqpacket socket", "ring": "ring",
              "spinning_ring": "spinning ring"}
@@ -23,6 +23,7 @@ def size_name(bytes_):
 def curves(result, functions):
     """{function: {bytes: Series in microseconds}} of those that were run."""
     runs = {f: {n: result.series(f, bytes=n).scaled(MICRO) for n in result.values(f, "bytes") if n > 0} for f in functions}
+    runs = {f: {n: s for n, s in by_size.items() if s} for f, by_size in runs.items()}
     return {f: by_size for f, by_size in runs.items() if by_size}
 
 
@@ -44,27 +45,22 @@ def size(result, form):
     floors = curves(result, ("read_and_write", "memcpy_there_and_back"))
     if not runs.get("pipe"):
         raise Missing("no run of pipe")
-    pipe = runs["pipe"]
-    small, page = min(pipe), max([n for n in pipe if n <= 4096] or [min(pipe)])
-    growth = pipe[page].over(pipe[small])
-    said = (f"{size_name(page)} through a pipe costs {times(growth.median)} as much as {size_name(small)}, "
-            f"{size_name(max(pipe))} {times(pipe[max(pipe)].over(pipe[small]).median)}")
     # What was run at one size alone is in the next figure; the spinning ring shows how far below it lies.
     runs = {f: r for f, r in runs.items() if len(r) > 1 or f == "spinning_ring"}
-    sheet = Sheet(result, form, cannot_tell(growth, said) or said, height=3.6, right=1.35, left=0.7,
+    sheet = Sheet(result, form, verdict(result, "pipe.size"), height=3.6, right=1.35, left=0.7,
                   below=0.52, key=CURVES + "memcpy · squares: write and read")
     ax = sheet.axes[0]
     drawn = (*runs.values(), *floors.values())
     everything = [s for by_size in drawn for s in by_size.values()]
     sizes = sorted({n for by_size in drawn for n in by_size})
-    value_axis(ax.yaxis, [v for s in everything for v in s.valid if v > 0], [v for s in everything for v in s.invalid if v > 0])
+    value_axis(ax.yaxis, [v for s in everything for v in s.calm if v > 0])
     if sizes[-1] > 30 * sizes[0]:
         ax.set_xscale("log", base=2)
     ax.set_xlim(sizes[0] / 1.5, sizes[-1] * 1.5)
     ax.set_xticks(sizes, [size_name(n).replace(" ", "\n") for n in sizes])
     ax.set_xticks([], minor=True)
     for function, floor in floors.items():
-        told = [n for n in floor if floor[n].valid]
+        told = [n for n in floor if floor[n]]
         memcpy = function == "memcpy_there_and_back"  # the other one is where the pipe's curve is: squares around that
         mark = {"marker": "." if memcpy else "s", "ms": 4 if memcpy else 8, "mfc": GREY if memcpy else "none", "mew": 0.8}
         reference(ax, told, [floor[n].median for n in told], "memcpy" if memcpy and told else None, to=(3, -8),
@@ -74,8 +70,7 @@ def size(result, form):
     for function, by_size in runs.items():
         for part in stretches(by_size, sizes):
             sheet.curve(ax, "there and back", function, part, LOOKS[function])
-    height = lambda s: s.median or sorted(s.invalid)[len(s.invalid) // 2] if s.valid or s.invalid else ax.get_ylim()[0]
-    labels(ax, [(max(r), height(r[max(r)]), CURVES_OF[f], LOOKS[f]) for f, r in runs.items()], sheet.form.text)
+    labels(ax, [(max(r), r[max(r)].median, CURVES_OF[f], LOOKS[f]) for f, r in runs.items()], sheet.form.text)
     ax.set_xlabel("size of the message")
     sheet.head(ax, "There and back, between processes on two cores", "microseconds, lower is better")
     return sheet
@@ -86,26 +81,20 @@ def one_byte(result, form):
     runs = {f: r[1] for f, r in curves(result, ONE_BYTE).items() if 1 in r}
     if "pipe" not in runs or "ring" not in runs:
         raise Missing("it takes pipe and ring at 1 byte")
-    ratio = runs["ring"].over(runs["pipe"])
-    said = f"One byte through a ring whose ends sleep takes {times(ratio.median)} the pipe's time"
-    if "spinning_ring" in runs:
-        said += f"; whose ends spin, {times(runs['spinning_ring'].over(runs['pipe']).median)}"
-    sheet = Sheet(result, form, cannot_tell(ratio, said) or said, panels=2, left=1.6, right=0.25, gap=0.3, height=3.6,
-                  key="marker: median · dots: valid rounds · hollow crosses: invalid rounds · dashed: a cache line "
-                  "bounced there and back")
+    sheet = Sheet(result, form, verdict(result, "pipe.wake_up_is_the_price"), panels=2, left=1.6, right=0.25, gap=0.3, height=3.6,
+                  key=f"marker: median of the calmest rounds · {DOTS} · dashed: a cache line bounced there and back")
     cpu = {f: result.series(f, "cpu_ns", bytes=1).scaled(MICRO) for f in runs}
     bounce = result.series("cache_line_bounce").scaled(MICRO)
     for ax, panel, shown in zip(sheet.axes, ("There and back", "CPU time a message"), (runs, cpu)):
-        values = [v for s in shown.values() for v in s.valid if v > 0]
-        own = [bounce.median] if ax is sheet.axes[0] and bounce.valid else []
-        value_axis(ax.xaxis, values + own, [v for s in shown.values() for v in s.invalid if v > 0])
+        own = [bounce.median] if ax is sheet.axes[0] and bounce else []
+        value_axis(ax.xaxis, [v for s in shown.values() for v in s.calm if v > 0] + own)
         ax.set_ylim(len(runs) - 0.4, -0.6)
         for x in own:
             ax.axvline(x, color=GREY, ls=(0, (4, 3)), lw=0.8, zorder=1)
         for row, (function, series) in enumerate(shown.items()):
             look = LOOKS[function]
             ax.axhline(row, color=GREY, lw=0.3, alpha=0.4, zorder=0)
-            if series.valid:
+            if series:
                 ax.plot([series.median], [row], color=look.colour, marker=look.marker, ms=6, mec="white", mew=0.5, zorder=6)
             rounds(ax, row, series, look, across=True, spread=0.02)
             sheet.add(panel, function, 1, series)
@@ -122,16 +111,14 @@ def streaming(result, form):
     runs = {f: result.series(f).scaled(1e-3) for f in names if result.series(f)}  # an iteration is 1000 messages
     if "pipe_stream" not in runs or "ring_stream" not in runs:
         raise Missing("it takes pipe_stream and ring_stream")
-    ratio = runs["pipe_stream"].over(runs["ring_stream"])
-    said = f"The ring streams messages of 64 bytes {times(ratio.median)} as fast as a pipe"
-    sheet = Sheet(result, form, cannot_tell(ratio, said) or said, left=0.75,
-                  key="line: 10th to 90th percentile · marker: median · dots: valid rounds · hollow crosses: invalid rounds")
+    sheet = Sheet(result, form, verdict(result, "pipe.ring_streams"), left=0.75,
+                  key=f"line: 10th to 90th percentile · marker: median of the calmest rounds · {DOTS}")
     ax = sheet.axes[0]
-    value_axis(ax.yaxis, [v for s in runs.values() for v in s.valid], [v for s in runs.values() for v in s.invalid])
+    value_axis(ax.yaxis, [v for s in runs.values() for v in s.calm])
     ax.set_xlim(-0.5, len(runs) - 0.5)
     for at, (function, series) in enumerate(runs.items()):
         sheet.curve(ax, "streaming", function, {at: series}, LOOKS[function], marker_size=7)
-        if series.valid:
+        if series:
             ax.annotate(f"{series.median:,.0f}", (at, series.median), (9, 0), textcoords="offset points", va="center",
                         weight="bold")
     ax.set_xticks(range(len(runs)), [names[f] for f in runs])

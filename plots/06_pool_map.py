@@ -1,9 +1,9 @@
 """06_pool_map: tasks on workers over time, by each method; what an empty task costs."""
 from axes import GREY, rounds, value_axis
-from findings import cannot_tell, times
+from findings import verdict
 from results import Missing, read_trace
 from series import Series
-from style import BLUE, GREEN, INK, ORANGE, PURPLE, SKY, VERMILLION, YELLOW, Look, Sheet
+from style import BLUE, DOTS, GREEN, ORANGE, PURPLE, SKY, VERMILLION, YELLOW, Look, Sheet
 
 METHODS = {"apply": Look(VERMILLION, "v", hatch="////"), "apply_async": Look(ORANGE, "^", hatch="...."),
            "map_chunk_1": Look(SKY, "D", hatch="\\\\\\\\"), "map": Look(BLUE, "o"), "starmap": Look(YELLOW, "P", hatch="++++"),
@@ -18,15 +18,8 @@ def timeline(result, form):
     if not spans:
         raise Missing("the trace shows no task")
     begin, workers = spans[0].start, sorted({s.thread for s in spans})
-    length = {}
-    for method in TRACED:
-        own = [s for s in spans if s.name == method]
-        if own:
-            length[method] = (max(s.start + s.length for s in own) - min(s.start for s in own)) / 1000
-    said = ", ".join(f"{ms:.0f} ms by {method.replace(',', ' with')}" for method, ms in length.items()
-                     if method in ("apply", "map, chunks of 1"))
-    title = f"The same tasks on {len(workers)} workers: {said}" if said else f"Tasks on {len(workers)} workers"
-    sheet = Sheet(result, form, title, left=1.15, height=2.4, above=0.5, columns=("method", "worker", "start_ms", "length_ms"),
+    methods = [method for method in TRACED if any(s.name == method for s in spans)]
+    sheet = Sheet(result, form, verdict(result, "pool.waves"), left=1.15, height=2.4, above=0.5, columns=("method", "worker", "start_ms", "length_ms"),
                   key="a bar: a task that waits · one run by each method, from the trace")
     ax = sheet.axes[0]
     for span in spans:
@@ -34,7 +27,7 @@ def timeline(result, form):
         ax.barh(workers.index(span.thread), span.length / 1000, 0.72, left=start, color=look.colour, ec="white", lw=0.4,
                 hatch=look.hatch)
         sheet.rows.append((span.name, span.thread, start, span.length / 1000))
-    for at, method in enumerate(length):
+    for at, method in enumerate(methods):
         first = (min(s.start for s in spans if s.name == method) - begin) / 1000
         ax.annotate(method, (first, 1), (0, 2 + 9 * (at % 2)), xycoords=("data", "axes fraction"),
                     textcoords="offset points", color=GREY)
@@ -54,27 +47,20 @@ def cost(result, form):
     if not counts:
         raise Missing("no method was measured")
     runs = {w: {m: result.series(m, workers=w).scaled(1e-3) for m in METHODS if result.series(m, workers=w)} for w in counts}
-    least = counts[0]
-    ratio = result.series("apply", workers=least).over(result.series("pipe_round_trip"))
-    said = f"apply costs {times(ratio.median)} a pipe's round trip to another core"
-    sheet = Sheet(result, form, cannot_tell(ratio, said) or said, panels=len(counts), left=1.05, gap=0.35, height=3,
-                  key="bar: median · whisker: its 95 % interval (6 valid rounds or more) · dots: valid rounds · hollow "
-                  "crosses: invalid rounds · dashed: a pipe's round trip")
+    sheet = Sheet(result, form, verdict(result, "pool.map_cheapest"), panels=len(counts), left=1.05, gap=0.35, height=3,
+                  key=f"bar: median of the calmest rounds · whisker: their 10th to 90th percentile · {DOTS} · dashed: a pipe's round trip")
     everything = [s for panel in runs.values() for s in panel.values()] + [floor]
     for ax, count in zip(sheet.axes, counts):
-        value_axis(ax.xaxis, [v for s in everything for v in s.valid], [v for s in everything for v in s.invalid])
+        value_axis(ax.xaxis, [v for s in everything for v in s.calm])
         ax.set_ylim(len(METHODS) - 0.4, -0.6)
         start = ax.get_xlim()[0]
         for row, (method, look) in enumerate(METHODS.items()):
             series = runs[count].get(method, Series())
-            if series.valid:
-                ax.barh(row - 0.12, series.median - start, 0.46, left=start, color=look.colour, hatch=look.hatch, ec="white",
-                        lw=0)
-                low, high = series.interval() or (series.median, series.median)
-                ax.plot([low, high], [row - 0.12] * 2, color=INK, lw=1.1, marker="|", ms=5, zorder=6)
+            if series:
+                sheet.bar(ax, row, series, look, start)
             rounds(ax, row + 0.27, series, look, across=True, spread=0.025)
             sheet.add(f"{count} workers", method, count, series)
-        if floor.valid:
+        if floor:
             ax.axvline(floor.median, color=GREY, ls=(0, (4, 3)), lw=0.8, zorder=1)
         ax.set_yticks(range(len(METHODS)), [m.replace("map_chunk_1", "map, chunk 1") for m in METHODS] if ax is sheet.axes[0] else [])
         ax.tick_params(axis="y", length=0)

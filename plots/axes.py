@@ -5,27 +5,24 @@ GREY, PALE = "#6b6b6b", "#c9c9c9"
 
 
 def rounds(ax, x, series, look, across=False, spread=0.012):
-    """A dot for each valid round, a hollow cross for each invalid one; beyond the axis it stands on its edge."""
-    cross = {"marker": "X", "s": 22, "facecolors": "none", "edgecolors": look.colour, "lw": 0.6}
-    for wanted, style in ((True, {"marker": "o", "s": 5, "c": look.colour, "alpha": 0.45, "lw": 0}), (False, cross)):
-        points = [p for p in series if p.valid == wanted and p.value is not None]
-        low, high = sorted(ax.get_xlim() if across else ax.get_ylim())
-        other = (ax.transData + ax.transAxes.inverted()).transform
+    """A dot a round, faint and grey where it was disturbed; beyond the axis it stands on its edge."""
+    low, high = sorted(ax.get_xlim() if across else ax.get_ylim())
+    place = (ax.transData + ax.transAxes.inverted()).transform
+    for disturbed, style in ((True, {"c": PALE, "alpha": 0.5, "zorder": 1.5}), (False, {"c": look.colour, "alpha": 0.45, "zorder": 3})):
         at = []
-        for p in points:
+        for p in (p for p in series if p.disturbed == disturbed):
             value = min(max(p.value, low), high)
-            jitter = ((p.round * 0.618) % 1 - 0.5) * 2 * spread
-            fraction = other((value, x) if across else (x, value))
-            fraction[1 if across else 0] += jitter
+            fraction = place((value, x) if across else (x, value))
+            fraction[1 if across else 0] += ((p.round * 0.618) % 1 - 0.5) * 2 * spread
             at.append(fraction)
         if at:
-            ax.scatter(*zip(*at), transform=ax.transAxes, clip_on=False, zorder=3, **style)  # below the medians
+            ax.scatter(*zip(*at), transform=ax.transAxes, clip_on=False, marker="o", s=5, lw=0, **style)  # below the medians
 
 
-def value_axis(axis, values, doubtful=(), zero=True):
-    """Limits and ticks for values above 0 (logarithmic beyond 30x); doubtful ones widen it at most to twice."""
-    values = sorted(values) or sorted(doubtful) or [1.0]
-    low, high = values[0], max([values[-1]] + [v for v in doubtful if v <= 2 * values[-1]])
+def value_axis(axis, values, zero=True):
+    """Limits and ticks for values above 0 (logarithmic beyond 30x)."""
+    values = sorted(values) or [1.0]
+    low, high = values[0], values[-1]
     limits = axis.axes.set_ylim if axis.axis_name == "y" else axis.axes.set_xlim
     if low > 0 and high / low > 30:
         (axis.axes.set_yscale if axis.axis_name == "y" else axis.axes.set_xscale)("log")

@@ -1,6 +1,5 @@
-"""The words of a finding: the number in a title, or why there is none."""
-
-ENOUGH = 6  # valid rounds; with fewer there is no verdict
+"""The words of a figure's title: a claim's verdict as the record has it. Nothing is judged here."""
+from results import clean, number
 
 
 def times(ratio):
@@ -12,13 +11,19 @@ def times(ratio):
     return f"{ratio:.2f}x" if ratio < 10 else f"{ratio:,.0f}x"
 
 
-def cannot_tell(series, words=""):
-    """The sentence of a title without a verdict; empty when the series has enough valid rounds for one."""
-    count = len(series.valid)
-    if count >= ENOUGH:
-        return ""
-    rounds = "no valid round" if count == 0 else f"{count} valid round{'s' * (count != 1)}"
-    return f"can't tell: {rounds}" + (f" ({words})" if words and count else "")
+def verdict(result, claim):
+    """The verdict on a claim of the record in plain words, with its interval; of no such claim, the lab's title."""
+    found = result.claims.get(claim)
+    if found is None:
+        return result.title
+    words = {"held": "Held", "not held": "Not held", "can't tell": "Can't tell"}.get(found["verdict"], "Not testable here")
+    estimate, low, high = (number(found[key]) for key in ("estimate", "low", "high"))
+    between, of = "", str(found["unit"])[:9]  # "x", or " MiB"
+    if low is not None and high is not None:
+        between = f"{low:.4g} to {high:.4g}{' ' * of.startswith(' ')}{clean(of)}".replace(" ", "\u00a0")
+    if between and estimate is not None and words != "Can't tell":
+        between = f"{estimate:.4g}, {between}"
+    return f"{words}: {clean(found['text'])}" + (f" ({between})" if between else "")
 
 
 def unit(nanoseconds):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from series import Point, Series
 
-SCHEMA = 1
+SCHEMA = 2
 LARGEST = 64 << 20  # bytes of a record or trace; more is not one of ours
 SHORTEST, LONGEST = 1e-3, 1e15  # nanoseconds: a time outside is a broken number
 LIBRARY_ARGS = {"iterations", "repeats", "min_time", "min_warmup_time"}  # suffixes Google Benchmark adds to names
@@ -53,11 +53,11 @@ class Result:
     def series(self, function, counter="real_time", **args):
         """The rounds of one variant: times in nanoseconds, or a counter in its own unit; empty when it was not run."""
         points = Series()
-        for at, run in enumerate(self.runs.get((function, frozenset(args.items())), [])):
-            value, valid, reason = number(run.get(counter)), run.get("valid", 1) == 1, clean(run.get("label", ""))
-            if value is None or counter == "real_time" and value < SHORTEST:
-                value, valid, reason = None, False, reason or "no usable number was measured"
-            points.append(Point(int(number(run.get("repetition_index")) or 0), value, valid, reason))
+        for run in self.runs.get((function, frozenset(args.items())), []):
+            value, shares = number(run.get(counter)), [number(run.get(name)) for name in ("pace_low", "kept")]
+            if value is not None and (counter != "real_time" or value >= SHORTEST):
+                pace = min([1.0] + [share for share in shares if share is not None])
+                points.append(Point(int(number(run.get("repetition_index")) or 0), value, pace))
         return points
 
     def values(self, function, arg, **others):

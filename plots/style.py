@@ -50,8 +50,9 @@ class Form(NamedTuple):
 
 
 FORMS = {"page": Form(6.5, 0, 200, 7.5), "slide": Form(6, 3.375, 320, 8.5)}  # a slide is 1920 x 1080 and scales as SVG
-ROUNDS = ("panel", "series", "x", "round", "value", "valid", "reason")  # columns of the CSV
-CURVES = "line: median · band: 10th to 90th percentile · dots: valid rounds · hollow crosses: invalid rounds · dashed: "
+ROUNDS = ("panel", "series", "x", "round", "value", "pace")  # columns of the CSV
+DOTS = "dots: rounds, pale where the machine was disturbed"
+CURVES = f"line: median of the calmest rounds · band: their 10th to 90th percentile · {DOTS} · dashed: "
 
 
 def settings(text):
@@ -124,11 +125,11 @@ class Sheet:
 
     def add(self, panel, name, x, series):
         """The rounds of one variant, for the CSV."""
-        self.rows += [(panel, name, x, p.round, p.value, int(p.valid), p.reason) for p in series]
+        self.rows += [(panel, name, x, p.round, p.value, p.pace) for p in series]
 
     def curve(self, ax, panel, name, serieses, look, marker_size=4):
-        """serieses {x: Series}: median line, percentile band, dots, crosses. Set the axes first."""
-        told = [x for x in serieses if serieses[x].valid]
+        """serieses {x: Series}: median line, percentile band, dots. Set the axes first."""
+        told = [x for x in serieses if serieses[x]]
         columns = [[serieses[x].percentile(q) for x in told] for q in (10, 50, 90)]
         ax.fill_between(told, columns[0], columns[2], color=look.colour, alpha=0.2, lw=0, zorder=2)
         ax.vlines(told, columns[0], columns[2], color=look.colour, alpha=0.3, lw=3, zorder=2)
@@ -137,6 +138,12 @@ class Sheet:
         for x, series in serieses.items():
             rounds(ax, x, series, look)
             self.add(panel, name, x, series)
+
+    def bar(self, ax, row, series, look, start):
+        """A bar across from `start` to the median, with a whisker from the 10th to the 90th percentile."""
+        ax.barh(row - 0.12, series.median - start, 0.46, left=start, color=look.colour, alpha=0.9, hatch=look.hatch,
+                ec="white", lw=0)
+        ax.plot([series.percentile(10), series.percentile(90)], [row - 0.12] * 2, color=INK, lw=1.1, marker="|", ms=5, zorder=6)
 
     def files(self):
         """{suffix: bytes} of the finished figure."""

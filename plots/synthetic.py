@@ -18,7 +18,7 @@ MACHINES = {
 
 
 class Maker:
-    """Collects measurements, a round each; `bad(round)` says which are invalid."""
+    """Collects measurements, a round each; `bad(round)` says which are disturbed."""
 
     def __init__(self, rounds, bad=lambda at: False):
         self.rounds, self.bad, self.runs, self.chance = rounds, bad, [], random.Random(7)
@@ -29,13 +29,21 @@ class Maker:
             factor = self.chance.lognormvariate(0, noise) * (1.6 if slow else 1)
             run = {"name": name, "run_name": name, "run_type": "iteration", "repetitions": self.rounds,
                    "repetition_index": at,
-                   "iterations": 1, "real_time": nanoseconds * factor, "cpu_time": nanoseconds * factor,
-                   "time_unit": "ns",
-                   "valid": 0 if slow else 1, "speed": 0.6 if slow else 0.99, "on_cpu": 0.99, "workers": 0}
+                   "iterations": 1, "real_time": nanoseconds * factor, "cpu_time": nanoseconds * factor, "time_unit": "ns",
+                   "pace_low": 0.6 if slow else 0.99, "pace_high": 1.0, "kept": 1.0, "cpu_share": 0.99, "workers": 0}
             run.update({k: v * factor for k, v in counters.items()})
-            if slow:
-                run["label"] = "CPU 0 ran at 60 % of its speed: a shared core, or heat"
             self.runs.append(run)
+
+
+CLAIMS = {"cores.linear": {"estimate": 1.987, "low": 1.93, "high": 2.01},
+          "cores.amdahl": {"verdict": "can't tell", "estimate": 1.02, "low": 0.88, "high": 1.21},
+          "gil.convoy": {"verdict": "not held", "estimate": 7.5, "low": 7.25, "high": 8, "unit": " MiB"},
+          "gil.no_speedup": {"verdict": "needs"}, "start.copy_on_write": {}}
+
+
+def claim(name, verdict="held", estimate=None, low=None, high=None, unit="x"):
+    return {"id": name, "kind": "ratio", "text": f"What {name} says", "source": "", "unit": unit, "band": [None, None],
+            "estimate": estimate, "low": low, "high": high, "used_rounds": 15, "rounds": 15, "verdict": verdict, "reason": ""}
 
 
 def record(name, machine, runs, size="normal"):
@@ -45,8 +53,8 @@ def record(name, machine, runs, size="normal"):
              "physical cores it may use", "CPUs' worth of time the quota grants", "std::thread::hardware_concurrency")
     counts = "\n".join(f"{name}: {'no limit' if 'quota' in name else about['threads']}" for name in names)
     return {"context": {"num_cpus": about["threads"]}, "benchmarks": runs, "lab": {
-        "schema": 1, "name": name, "title": name, "size": size, "date": "2025-05-01T10:00:00Z",
-        "claims": [], "floors": [],
+        "schema": 2, "name": name, "title": name, "size": size, "date": "2025-05-01T10:00:00Z",
+        "claims": [claim(name, **about) for name, about in CLAIMS.items()], "floors": [],
         "environment": {"cpu": about["cpu"], "topology": about["topology"], "allowed_cpus": about["allowed_cpus"],
                         "quota": None,
                         "compiler": "g++ 12.2.0", "commit": "875195f", "kernel": "6.1", "load": "0.1"},
