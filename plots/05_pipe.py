@@ -47,7 +47,7 @@ def size(result, form):
         raise Missing("no run of pipe")
     # What was run at one size alone is in the next figure; the spinning ring shows how far below it lies.
     runs = {f: r for f, r in runs.items() if len(r) > 1 or f == "spinning_ring"}
-    sheet = Sheet(result, form, verdict(result, "pipe.size"), height=3.6, right=1.35, left=0.7,
+    sheet = Sheet(result, form, verdict(result, "pipe.bandwidth"), height=3.6, right=1.35, left=0.7,
                   below=0.52, key=CURVES + "memcpy · squares: write and read")
     ax = sheet.axes[0]
     drawn = (*runs.values(), *floors.values())

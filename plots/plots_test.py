@@ -112,6 +112,12 @@ class Drawing(unittest.TestCase):
                               ("04_start_methods_cost", "04_start_methods")):  # no such claim: the lab's title
             self.assertEqual(self.title(figure).replace(",\u00a0", ", "), words)
 
+    def test_titles_name_claims_that_labs_state(self):
+        stated = (HERE.parent / "docs" / "claims.md").read_text()
+        for figures in HERE.glob("[0-9][0-9]_*.py"):
+            for claim in re.findall(r'verdict\(result, "(.*?)"', figures.read_text()):
+                self.assertRegex(stated, rf"(?m)^{re.escape(claim)} ", figures.name)
+
     def test_disturbed_rounds_are_pale(self):
         def pale(bad):
             synthetic.store(self.root / "m", synthetic.cores(bad=bad))
