@@ -39,7 +39,8 @@ Tally compare(const std::vector<lab::Variant>& all, const std::string& a, const 
       .id = "pair", .text = "the pair takes the same time", .measure = lab::ratio(a, b).within(1, 1)};
   Tally tally;
   for (int run = 0; run < runs; ++run) {
-    const lab::Outcome outcome = lab::run_rounds(pair, claim.measure.points, {.seed = static_cast<unsigned>(lab::now_ns())});
+    const lab::Outcome outcome =
+        lab::run_rounds(pair, claim.measure.points, {.seed = static_cast<unsigned>(lab::now_ns())});
     const lab::ClaimResult result = lab::judge(claim, outcome.measurements, std::nullopt);
     if (!result.low) continue;
     ++tally.judged;

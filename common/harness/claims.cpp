@@ -168,18 +168,18 @@ ClaimResult judge(const Claim& claim, std::span<const Measurement> all, const st
   if (outside) return answer("not held", join(at, clock));
   if (unmeasured) return answer("can't tell", "not measured: --workers or a filter left out what it compares");
   if (!result.low) {
-    return answer("can't tell", join(fmt::format("{} rounds are too few{}", result.rounds,
-                                                 result.rounds < kLeastRounds
-                                                     ? fmt::format(", a verdict takes {}", kLeastRounds)
-                                                     : fmt::format(" for {} points at once", claim.measure.points.size())),
-                                     at));
+    return answer("can't tell",
+                  join(fmt::format("{} rounds are too few{}", result.rounds,
+                                   result.rounds < kLeastRounds
+                                       ? fmt::format(", a verdict takes {}", kLeastRounds)
+                                       : fmt::format(" for {} points at once", claim.measure.points.size())),
+                       at));
   }
   if (across) {
-    return answer("can't tell",
-                  join(disturbed.empty()
-                           ? "the interval crosses the band's edge"
-                           : fmt::format("between {:.3g} and {:.3g}: {}", *result.low, *result.high, disturbed),
-                       at));
+    return answer("can't tell", join(disturbed.empty() ? "the interval crosses the band's edge"
+                                                       : fmt::format("between {:.3g} and {:.3g}: {}", *result.low,
+                                                                     *result.high, disturbed),
+                                     at));
   }
   return answer("held", join(join(at, clock), claim.because));
 }

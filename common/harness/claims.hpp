@@ -70,10 +70,10 @@ struct Seen {
 struct Measure {
   Measure() = default;
   Measure(Point point) : kind("ratio"), points{std::move(point)} {}  // NOLINT: a ratio is a measure
-  std::string kind;                ///< "ratio", "model" or "fact"
+  std::string kind;                                                  ///< "ratio", "model" or "fact"
   std::vector<Point> points;
-  std::function<Seen()> look;      ///< of a fact: runs once, before the rounds
-  bool correctness = false;        ///< a fact that, when false, is a wrong answer: the lab exits 1
+  std::function<Seen()> look;  ///< of a fact: runs once, before the rounds
+  bool correctness = false;    ///< a fact that, when false, is a wrong answer: the lab exits 1
 };
 Measure model(std::vector<Point> points);
 Measure fact(std::function<Seen()> look);         ///< about the machine: false is "not held"

@@ -13,11 +13,12 @@ namespace lab {
 namespace {
 
 // The judge's constants, each tried against others on simulated machines.
-constexpr double kNoise = 0.02;    // a pace within 2 % of full speed is full speed
-constexpr double kTicks = 0.05;    // so is having kept the CPU 95 % of the time: the kernel's clock is coarse
-constexpr double kNarrow = 1.1;    // a pair whose ends are less than 10 % apart is as good as undisturbed
+constexpr double kNoise = 0.02;  // a pace within 2 % of full speed is full speed
+constexpr double kTicks = 0.05;  // so is having kept the CPU 95 % of the time: the kernel's clock is coarse
+constexpr double kNarrow = 1.1;  // a pair whose ends are less than 10 % apart is as good as undisturbed
 constexpr std::size_t kLeastPairs = 9, kMostPairs = 15;
-constexpr double kOwnKernel = 0.85;  // measured: 20 ms of the yardstick's own kernel feel 87 to 100 % of what its spin feels
+constexpr double kOwnKernel =
+    0.85;  // measured: 20 ms of the yardstick's own kernel feel 87 to 100 % of what its spin feels
 
 double pace_of(const Pace& pace, int busy, const FullSpeed& full) {
   const double rate = full.fastest(pace, busy) / pace.spin;
@@ -48,7 +49,8 @@ double left(const Measurement& m, double pace, double felt) {
 // are.
 bool is_time(const Value& value) {
   const std::string& name = value.counter;
-  return name.empty() || name.ends_with("_ns") || name.ends_with("_us") || name.ends_with("_ms") || name.ends_with("_s");
+  return name.empty() || name.ends_with("_ns") || name.ends_with("_us") || name.ends_with("_ms") ||
+         name.ends_with("_s");
 }
 
 double read(const Measurement& m, const Value& value) {
@@ -62,7 +64,9 @@ double read(const Measurement& m, const Value& value) {
 int busy_of(const Measurement& m, bool alike) { return alike ? m.busy : 0; }
 
 Ends ends(const Point& point, std::vector<const Measurement*> inputs, const FullSpeed& full, bool alike) {
-  Ends out{.low = std::numeric_limits<double>::infinity(), .high = -std::numeric_limits<double>::infinity(), .inputs = std::move(inputs)};
+  Ends out{.low = std::numeric_limits<double>::infinity(),
+           .high = -std::numeric_limits<double>::infinity(),
+           .inputs = std::move(inputs)};
   const std::size_t n = out.inputs.size();
   std::vector<double> times(n), numbers(n);
   for (std::size_t i = 0; i < n; ++i) times[i] = read(*out.inputs[i], point.inputs[i]);
@@ -92,9 +96,7 @@ Ends ends(const Point& point, std::vector<const Measurement*> inputs, const Full
 
 }  // namespace
 
-double Ends::width() const {
-  return low == high ? 1 : low > 0 ? high / low : std::numeric_limits<double>::infinity();
-}
+double Ends::width() const { return low == high ? 1 : low > 0 ? high / low : std::numeric_limits<double>::infinity(); }
 
 FullSpeed::FullSpeed(std::span<const Measurement> all) {
   for (const Measurement& m : all) {

@@ -21,11 +21,11 @@ constexpr int kRounds = 22, kRuns = 200;
 
 // A machine of two CPUs, or hardware threads, whose speed changes as time goes by.
 struct Machine {
-  std::vector<double> levels = {1};             // paces a CPU changes between at random
-  double dwell = 0.5;                           // mean seconds at a level
-  std::vector<double> fixed = {1, 1};           // a lasting pace of each CPU
-  std::vector<double> crowded = {1, 1};         // pace with one CPU busy, with both (turbo, hardware threads)
-  double foreign = 0;                           // share of the time another process takes half of a CPU
+  std::vector<double> levels = {1};      // paces a CPU changes between at random
+  double dwell = 0.5;                    // mean seconds at a level
+  std::vector<double> fixed = {1, 1};    // a lasting pace of each CPU
+  std::vector<double> crowded = {1, 1};  // pace with one CPU busy, with both (turbo, hardware threads)
+  double foreign = 0;                    // share of the time another process takes half of a CPU
 };
 
 // A variant: how many workers, what it takes, and which share of the yardstick's slowness its code feels.
@@ -221,7 +221,8 @@ TEST(Counts, AreNotWidened) {
     m.counters = {{"polls", 100}, {"wait_us", 100}};
   });
   const auto of = [&](const char* counter) {
-    return lab::judge({.measure = lab::compute({{"a", counter}}, [](auto x) { return x[0]; }).within(99, 101)}, slow, {});
+    return lab::judge({.measure = lab::compute({{"a", counter}}, [](auto x) { return x[0]; }).within(99, 101)}, slow,
+                      {});
   };
   EXPECT_EQ(of("polls").verdict, "held");
   EXPECT_EQ(of("wait_us").verdict, "can't tell");

@@ -145,7 +145,8 @@ fs::path record_path(const CommandLine& line, const std::string& file) {
   fs::path path = line.out.empty() ? fs::path("results") / machine_id(machine()) : fs::path(line.out);
   if (path.extension() != ".json") path /= file + ".json";
   if (!line.benchmark_out.empty()) check_writable(line.benchmark_out, "choose another --benchmark_out");
-  check_writable(path, line.out.empty() ? "run it in a folder you may write to, or use --out FOLDER" : "choose another --out");
+  check_writable(
+      path, line.out.empty() ? "run it in a folder you may write to, or use --out FOLDER" : "choose another --out");
   return path;
 }
 
@@ -246,7 +247,8 @@ int run_lab(const std::string& name, int argc, char** argv, Experiment experimen
   record.predictions = ask(lab, line);
   for (const auto& [title, make] : lab.tables) record.tables.emplace_back(title, make());
 
-  const Outcome outcome = line.full() ? measure_in_parts(rounds, argc, argv) : measure_here(line, variants, lab, rounds, name);
+  const Outcome outcome =
+      line.full() ? measure_in_parts(rounds, argc, argv) : measure_here(line, variants, lab, rounds, name);
   bool right = outcome.wrong.empty();
   for (const Claim& claim : lab.claims) {
     record.claims.push_back(judge(claim, outcome.measurements, untimeable()));

@@ -33,7 +33,8 @@ struct Row {
   std::string name;  ///< "two threads under the lock"
   Point value;       ///< a variant's time by its name, a counter, or a formula: ratio(a, b)
   std::string unit;  ///< "x", "MiB"; empty: the value is in seconds, shown in the unit that fits
-  std::string ask;   ///< a question that is asked before the run, on the page in the same words; its answer stands beside
+  std::string
+      ask;  ///< a question that is asked before the run, on the page in the same words; its answer stands beside
 };
 
 struct Lab {

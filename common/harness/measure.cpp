@@ -47,7 +47,8 @@ std::optional<double> kept_by_worst(const std::vector<Report>& reports, bool com
   for (const Report& r : reports) {
     if (r.waited < 0 && !computes_alone) return std::nullopt;
     const auto time = static_cast<double>(std::max<std::int64_t>(r.end - r.begin, 1));
-    worst = std::min(worst, r.waited < 0 ? static_cast<double>(r.cpu) / time : 1 - static_cast<double>(r.waited) / time);
+    worst =
+        std::min(worst, r.waited < 0 ? static_cast<double>(r.cpu) / time : 1 - static_cast<double>(r.waited) / time);
   }
   return worst;
 }

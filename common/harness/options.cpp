@@ -32,8 +32,13 @@ std::vector<std::int64_t> parse_workers(const std::string& list) {
   return counts;
 }
 
-const std::vector<std::string> kUndoing{"repetitions", "min_time", "min_warmup_time", "enable_random_interleaving",
-                                        "report_aggregates_only", "display_aggregates_only", "dry_run"};
+const std::vector<std::string> kUndoing{"repetitions",
+                                        "min_time",
+                                        "min_warmup_time",
+                                        "enable_random_interleaving",
+                                        "report_aggregates_only",
+                                        "display_aggregates_only",
+                                        "dry_run"};
 
 // Follows a flag of the library that we answer ourselves, refuses one that would undo the rounds; false for the rest.
 // `said`: how the user said it.
@@ -105,16 +110,19 @@ CommandLine parse_command_line(int argc, char** argv, const std::string& name, E
          "31 rounds over several fresh processes; more sizes where the lab has them")
       ->excludes(quick);
   app.add_option("--workers", workers, "numbers of workers, such as 1,2,4, where the lab compares them");
-  app.add_option("--rounds", line.rounds, fmt::format("rounds to measure; fewer than {} carry no verdict", kLeastRounds))
+  app.add_option("--rounds", line.rounds,
+                 fmt::format("rounds to measure; fewer than {} carry no verdict", kLeastRounds))
       ->check(CLI::Range(1, 1000));
   app.add_option("--seed", line.seed, "of the order of variants within the rounds; default: the time")
       ->check(CLI::Range(0u, std::numeric_limits<unsigned>::max()));
   app.add_option("--out", line.out, "folder for the record, or a file ending in .json; default results/<machine>");
   bool trace = true, predict = false;
-  auto* traced = app.add_flag("--trace,!--no-trace", trace, "record the timeline, where the lab has one; on unless refused");
+  auto* traced =
+      app.add_flag("--trace,!--no-trace", trace, "record the timeline, where the lab has one; on unless refused");
   app.add_flag("--details", line.details, "print every variant's median, as Google Benchmark prints it");
   app.add_flag("--claims", line.list_claims, "list the claims and their bands, measure nothing");
-  auto* predicted = app.add_flag("--predict,!--no-predict", predict, "ask for your predictions first; by default on a terminal");
+  auto* predicted =
+      app.add_flag("--predict,!--no-predict", predict, "ask for your predictions first; by default on a terminal");
   app.add_option("--show", line.show, "a demonstration instead of the experiment, where the lab has one");
   app.add_option("--part", line.part)->group("");
   for (const Option& o : own) {
@@ -130,7 +138,8 @@ CommandLine parse_command_line(int argc, char** argv, const std::string& name, E
     app.description(fmt::format("Lab {} · {}\n{}", name.substr(0, 2), lab.title, lab.question));
     std::string shows;
     for (const auto& [show, function] : lab.shows) shows += (shows.empty() ? " (" : ", ") + show;
-    if (!shows.empty()) app.get_option("--show")->description("a demonstration instead of the experiment" + shows + ")");
+    if (!shows.empty())
+      app.get_option("--show")->description("a demonstration instead of the experiment" + shows + ")");
     app.exit(success);
     line.answered = true;
     return line;

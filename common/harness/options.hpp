@@ -17,9 +17,9 @@ struct CommandLine : Options {
   bool answered = false;  // --help or --version: there is nothing left to do
   bool list_claims = false, list_variants = false, details = false;
   std::optional<bool> trace, predict;  // none: not said
-  std::set<std::string> given;  // of the lab's own options
-  std::string part;            // internal: "fd,rounds,name" of one of --full's fresh processes
-  std::vector<char*> library;  // flags handed to Google Benchmark
+  std::set<std::string> given;         // of the lab's own options
+  std::string part;                    // internal: "fd,rounds,name" of one of --full's fresh processes
+  std::vector<char*> library;          // flags handed to Google Benchmark
 };
 
 /// Takes the lab's options and Google Benchmark's flags from argv; answers --help and --version. Throws BadOption.

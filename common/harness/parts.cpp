@@ -5,7 +5,6 @@
 #include <poll.h>
 #include <unistd.h>
 
-
 #include "common/os/children.hpp"
 #include "common/os/codec.hpp"
 #include "common/os/message.hpp"
@@ -36,8 +35,7 @@ Part::Part(const std::string& option)
 
 void send_part(int fd, const Outcome& outcome) {
   std::vector<Sent> sent;
-  for (const Measurement& m : outcome.measurements)
-  {
+  for (const Measurement& m : outcome.measurements) {
     Sent& s = sent.emplace_back(Sent{m, {}, {}});
     for (const auto& [before, after] : m.paces) {
       s.cpus.insert(s.cpus.end(), {before.cpu, before.kind, after.cpu, after.kind});

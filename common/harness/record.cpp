@@ -113,10 +113,10 @@ Record read_record(const std::filesystem::path& path) {
     record.size = lab.at("size");
     record.date = lab.at("date");
     for (const ordered_json& c : lab.at("claims")) {
-      record.claims.push_back({c.at("id"), c.at("kind"), c.at("text"), c.at("source"), c.at("unit"), number(c.at("band").at(0)),
-                               number(c.at("band").at(1)), number(c.at("estimate")), number(c.at("low")),
-                               number(c.at("high")), whole(c.at("used_rounds")), whole(c.at("rounds")),
-                               c.at("verdict"), c.at("reason")});
+      record.claims.push_back({c.at("id"), c.at("kind"), c.at("text"), c.at("source"), c.at("unit"),
+                               number(c.at("band").at(0)), number(c.at("band").at(1)), number(c.at("estimate")),
+                               number(c.at("low")), number(c.at("high")), whole(c.at("used_rounds")),
+                               whole(c.at("rounds")), c.at("verdict"), c.at("reason")});
     }
     for (const ordered_json& f : lab.at("floors")) {
       record.floors.push_back(
@@ -169,7 +169,7 @@ std::string to_json(const Record& record) {
   ordered_json environment = ordered_json::object(), tables = ordered_json::object();
   for (const auto& [key, value] : record.environment) environment[key] = or_null(value);
   for (const auto& [key, value] : record.tables) tables[key] = value;
-  json["lab"] = {{"schema", kSchema},         {"name", record.name},        {"title", record.title},
+  json["lab"] = {{"schema", kSchema},   {"name", record.name},        {"title", record.title},
                  {"size", record.size}, {"date", record.date},        {"claims", claims},
                  {"floors", floors},    {"environment", environment}, {"prediction", predictions},
                  {"tables", tables}};

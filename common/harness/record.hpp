@@ -12,10 +12,10 @@ namespace lab {
 /// The answer to one claim. kind: "ratio", "model" or "fact"; verdict: "held", "not held", "can't tell" or "needs".
 struct ClaimResult {
   std::string id, kind, text, source;
-  std::string unit = "x";                         ///< of band and interval: "x", " MiB"
-  std::optional<double> band_low, band_high;      ///< none: open on that side, or a fact
-  std::optional<double> estimate, low, high;      ///< median and interval; none for a fact
-  int used_rounds = 0, rounds = 0;  ///< of these measured, the calmest
+  std::string unit = "x";                     ///< of band and interval: "x", " MiB"
+  std::optional<double> band_low, band_high;  ///< none: open on that side, or a fact
+  std::optional<double> estimate, low, high;  ///< median and interval; none for a fact
+  int used_rounds = 0, rounds = 0;            ///< of these measured, the calmest
   std::string verdict, reason;
 };
 

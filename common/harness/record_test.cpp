@@ -29,8 +29,8 @@ using lab::testing::SmallDisk;
 
 lab::Record sample() {
   lab::Record r{.name = "02_gil", .title = "The interpreter lock", .size = "normal", .date = "2024-05-06T07:08:09Z"};
-  r.claims.push_back({"gil.no_speedup", "ratio", "two threads, no gain: \"1x\" · µ", "a book", "x", 0.9, std::nullopt, 1.25,
-                      1.0 / 3, 1.5, 14, 15, "can't tell", "because"});
+  r.claims.push_back({"gil.no_speedup", "ratio", "two threads, no gain: \"1x\" · µ", "a book", "x", 0.9, std::nullopt,
+                      1.25, 1.0 / 3, 1.5, 14, 15, "can't tell", "because"});
   r.claims.push_back({"gil.lost", "fact", "no update is lost", "", "", {}, {}, {}, {}, {}, 0, 0, "held", ""});
   r.floors = {{"pipe", "write", 1.2, 1.1, 1.3}, {"queue", "pipe", {}, {}, {}}};
   r.environment = {{"cpu", "a CPU"}, {"quota", std::nullopt}};
@@ -138,9 +138,9 @@ TEST(Record, OfAnotherSchemaIsRefused) {
 TEST(Record, WithoutAFieldIsRefused) {
   const std::string json = to_json(sample());
   for (const char* field :
-       {"lab",    "schema", "name",      "title",    "size",  "date",        "claims",       "id",     "kind",
+       {"lab",    "schema", "name",      "title",    "size",  "date",        "claims",      "id",     "kind",
         "text",   "source", "band",      "estimate", "low",   "high",        "used_rounds", "rounds", "verdict",
-        "reason", "floors", "mechanism", "floor",    "ratio", "environment", "prediction",   "tables"}) {
+        "reason", "floors", "mechanism", "floor",    "ratio", "environment", "prediction",  "tables"}) {
     // Within "lab": names occur in the measurements as well.
     const auto lab = json.find("\"lab\"");
     refusal(json.substr(0, lab) + replaced(json.substr(lab), fmt::format("\"{}\": ", field), "\"other\": "));

@@ -114,7 +114,8 @@ std::string verdict_lines(const Claim& claim, const ClaimResult& r) {
   return line + "\n" + (second.empty() ? "" : "           " + second + "\n");
 }
 
-std::string row_lines(const std::vector<Row>& rows, const Predictions& predictions, const std::vector<Measurement>& all) {
+std::string row_lines(const std::vector<Row>& rows, const Predictions& predictions,
+                      const std::vector<Measurement>& all) {
   const FullSpeed full(all);
   std::string out;
   std::size_t widest = 0;
@@ -129,7 +130,8 @@ std::string row_lines(const std::vector<Row>& rows, const Predictions& predictio
     for (const auto& [question, answer] : predictions) {
       if (question == row.ask) predicted = "   you predicted " + answer;
     }
-    out += fmt::format("  {:<{}}  {:>12}{}\n", row.name, widest, row.unit.empty()              ? time(value)
+    out += fmt::format("  {:<{}}  {:>12}{}\n", row.name, widest,
+                       row.unit.empty()                    ? time(value)
                        : row.unit.find_first_of("x ") == 0 ? figure(value, row.unit)
                                                            : figure(value, " " + row.unit),
                        predicted);
@@ -194,8 +196,7 @@ void Progress::show(double done, double seconds_left) {
   if (done < 1) {
     say("\r\033[K{}: {:.0f} %, about {:.0f} s left", name_, 100 * done, std::max(seconds_left, 1.0));
   } else {
-    say("\r\033[K{}: more rounds, for the machine is disturbed, at most {:.0f} s", name_,
-        std::max(seconds_left, 1.0));
+    say("\r\033[K{}: more rounds, for the machine is disturbed, at most {:.0f} s", name_, std::max(seconds_left, 1.0));
   }
   std::fflush(stderr);
 }

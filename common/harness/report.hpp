@@ -17,7 +17,8 @@ std::string verdict_lines(const Claim& claim, const ClaimResult& result);
 std::string published(const Claim& claim);
 
 /// The table a person reads first: name, value, prediction. A row that was not measured is left out.
-std::string row_lines(const std::vector<Row>& rows, const Predictions& predictions, const std::vector<Measurement>& all);
+std::string row_lines(const std::vector<Row>& rows, const Predictions& predictions,
+                      const std::vector<Measurement>& all);
 
 /// "1.1x of its floor" lines, with the word floor explained.
 std::string floor_lines(const std::vector<FloorResult>& floors);

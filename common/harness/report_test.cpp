@@ -71,7 +71,7 @@ TEST(Floors, AreExplainedOnce) {
       {{"pipe", "write", 1.234, 1.1, 1.3}, {"queue", "ring", {}, {}, {}}, {"map", "ring", 2.0, {}, {}}});
   EXPECT_EQ(text.find("a floor:"), text.rfind("a floor:"));
   EXPECT_TRUE(contains(text, "  pipe: 1.23x of write [1.10, 1.30]\n")) << text;
-  EXPECT_TRUE(contains(text, "  queue: no valid round beside ring\n")) << text;
+  EXPECT_TRUE(contains(text, "  queue: not measured beside ring\n")) << text;
   EXPECT_TRUE(contains(text, "  map: 2.00x of ring (too few rounds for an interval)\n")) << text;
 }
 

@@ -128,8 +128,7 @@ Outcome run_rounds(std::vector<Variant> variants, const std::vector<Point>& poin
         const double left = share > 0.05 && share < 1 ? elapsed() / share * (1 - share) : planned * (1 - share);
         share < 1 ? plan.progress(share, left) : plan.progress(1, plan.stretch * planned - elapsed());
       }
-      outcome.measurements.push_back(
-          measure(v.family, v.name, v.kind, v.iterations, yardstick, foreign).measurement);
+      outcome.measurements.push_back(measure(v.family, v.name, v.kind, v.iterations, yardstick, foreign).measurement);
       outcome.measurements.back().round = round;
       note_wrong(outcome.measurements.back());
     }

@@ -59,7 +59,7 @@ struct Plan {
   int rounds = 15;
   unsigned seed = 1;
   double least_seconds = 0.020;  ///< a measurement lasts at least this
-  double stretch = 1.5;  ///< rounds are added for points that were disturbed, up to this times the planned time
+  double stretch = 1.5;          ///< rounds are added for points that were disturbed, up to this times the planned time
   /// Told before each measurement: the share of the work that is done (0 to 1) and the seconds left.
   std::function<void(double done, double seconds_left)> progress;
 };

@@ -52,25 +52,28 @@ BENCHMARK(pair)->Apply(lab::blocking_with<counts_if_wanted>);
 
 lab::Lab experiment(const lab::Options&) {
   return {.title = "A lab for tests",
-       .question = "Is a tenth more a tenth slower?",
-       .rows = {{.name = "plain", .value = "plain"},
-                {.name = "a tenth more", .value = lab::ratio("tenth_more", "plain"), .unit = "x", .ask = "How much slower?"}},
-       .claims = {{.id = "test.tenth",
-                   .text = "A tenth more",
-                   .measure = lab::ratio("tenth_more", "plain").within(1.05, 1.15)},
-                  {.id = "test.seen", .text = "A fact", .measure = lab::fact([] {
-                                                          return lab::Seen{true, "1 of 1"};
-                                                        })},
-                  {.id = "test.right", .text = "Nothing is lost", .measure = lab::correctness([] {
-                                                                    return lab::Seen{mishap != "lost", "counted"};
-                                                                  })},
-                  {.id = "test.needs",
-                   .text = "Never here",
-                   .measure = lab::ratio("no_such", "plain").at_most(1),
-                   .needs = "a moon"}},
-       .floors = {{"pair", "plain"}},
-       .tables = {{"greeting", [] { return std::string("hello"); }}},
-       .trace = [](lab::Trace& trace) { trace.span("holds", 0, 1'000, 2'000); }};
+          .question = "Is a tenth more a tenth slower?",
+          .rows = {{.name = "plain", .value = "plain"},
+                   {.name = "a tenth more",
+                    .value = lab::ratio("tenth_more", "plain"),
+                    .unit = "x",
+                    .ask = "How much slower?"}},
+          .claims = {{.id = "test.tenth",
+                      .text = "A tenth more",
+                      .measure = lab::ratio("tenth_more", "plain").within(1.05, 1.15)},
+                     {.id = "test.seen", .text = "A fact", .measure = lab::fact([] {
+                                                             return lab::Seen{true, "1 of 1"};
+                                                           })},
+                     {.id = "test.right", .text = "Nothing is lost", .measure = lab::correctness([] {
+                                                                       return lab::Seen{mishap != "lost", "counted"};
+                                                                     })},
+                     {.id = "test.needs",
+                      .text = "Never here",
+                      .measure = lab::ratio("no_such", "plain").at_most(1),
+                      .needs = "a moon"}},
+          .floors = {{"pair", "plain"}},
+          .tables = {{"greeting", [] { return std::string("hello"); }}},
+          .trace = [](lab::Trace& trace) { trace.span("holds", 0, 1'000, 2'000); }};
 }
 
 }  // namespace

@@ -34,7 +34,8 @@ std::string Trace::to_json() const {
   std::string events;
   const auto add = [&](const std::string& event) { events += (events.empty() ? "\n" : ",\n") + event; };
   for (const auto& [track, name] : tracks_) {
-    add(fmt::format(R"({{"name":"thread_name","ph":"M","pid":1,"tid":{},"args":{{"name":{}}}}})", track, json_string(name)));
+    add(fmt::format(R"({{"name":"thread_name","ph":"M","pid":1,"tid":{},"args":{{"name":{}}}}})", track,
+                    json_string(name)));
   }
   for (std::size_t i = 0; i < size(); ++i) {
     const Span& s = spans_[i];

@@ -21,7 +21,7 @@
 namespace lab {
 namespace {
 
-constexpr double kSpin = 0.06e-3;           // seconds
+constexpr double kSpin = 0.06e-3;            // seconds
 constexpr std::uint64_t kPerPace = 100'000;  // counts a pace is given for
 
 double seconds(const timeval& t) { return static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_usec); }

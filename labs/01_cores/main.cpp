@@ -42,9 +42,7 @@ BENCHMARK(serial)->Apply(lab::busy);
 void equal_jobs(benchmark::State& state) { share_jobs(state, equal_job_count(), kCounts); }
 BENCHMARK(equal_jobs)->Apply(lab::busy_with<lab::each_worker_count>);
 
-void small_jobs(benchmark::State& state) {
-  share_jobs(state, lab::cores::divisible_jobs(128, cores()), kCounts / 100);
-}
+void small_jobs(benchmark::State& state) { share_jobs(state, lab::cores::divisible_jobs(128, cores()), kCounts / 100); }
 BENCHMARK(small_jobs)->Apply(lab::busy_with<lab::each_worker_count>);
 
 void serial_share(benchmark::State& state) {
@@ -110,13 +108,25 @@ lab::Lab experiment(const lab::Options& options) {
       .rows = {{.name = "all jobs in the main process", .value = "serial"},
                {.name = "in 1 worker process", .value = at("equal_jobs", 1)},
                {.name = fmt::format("in {} workers, one a core", p), .value = at("equal_jobs", p)},
-               {.name = "in 16 workers", .value = at("equal_jobs", 16)}},
+               {.name = fmt::format("speed-up by {} workers", p),
+                .value = ratio(at("equal_jobs", 1), at("equal_jobs", p)),
+                .unit = "x",
+                .ask = "How many times as fast are the jobs done with one worker on each core?"},
+               {.name = "speed-up by 16 workers",
+                .value = ratio(at("equal_jobs", 1), at("equal_jobs", 16)),
+                .unit = "x",
+                .ask = "How many times as fast with 16 workers?"},
+               {.name = fmt::format("speed-up by {} workers, a quarter serial", p),
+                .value =
+                    ratio("serial_share/percent:25/workers:1", fmt::format("serial_share/percent:25/workers:{}", p)),
+                .unit = "x",
+                .ask = "How many times as fast is a job of which a quarter is serial?"}},
       .claims =
           {{.id = "cores.linear",
             .text = fmt::format("With one worker on each of {} cores the jobs are done {} times as fast", p, p),
             .measure = ratio(at("equal_jobs", 1), at("equal_jobs", p)).within(0.9 * p, 1.05 * p).own_kernel(),
-            .book = Book{3.58, 3.93,
-                         "Mastering Python, 1st ed.; High Performance Python, 1st ed.: 4 processes on 4 cores"},
+            .book =
+                Book{3.58, 3.93, "Mastering Python, 1st ed.; High Performance Python, 1st ed.: 4 processes on 4 cores"},
             .because = "jobs that share nothing wait for nobody",
             .needs = needs_cores(2) + needs_equal_cores()},
            {.id = "cores.knee",

@@ -4,7 +4,7 @@
 //            a lock that only its holder may compute under? And in two processes?
 // Predict    The speed-up of two threads, and what a busy thread does to its neighbour that waits for the network.
 // Run        make lab-02
-// Vary       instruction_counts and the check points in interpreter.hpp; drop() in gil.hpp without its forced switch
+// Vary       instruction_counts and check points in interpreter.hpp; drop() in gil.hpp without its forced switch
 // Book       Mastering Python, 1st ed., "Multithreading" and "Multiprocessing";
 //            High Performance Python, 1st to 3rd ed., "The multiprocessing Module" (pi with threads and processes)
 #include <fmt/format.h>
@@ -21,7 +21,6 @@
 #include "interpreter.hpp"
 #include "lost_update.hpp"
 #include "old_gil.hpp"
-#include "price.hpp"
 #include "slow_peer.hpp"
 
 namespace {
@@ -64,9 +63,7 @@ void threads_under_old_gil(benchmark::State& state) { countdowns<OldGil>(state, 
 BENCHMARK(threads_under_old_gil)->Apply(lab::blocking_with<two_and_four>);
 void threads_without_lock(benchmark::State& state) { countdowns<NoLock>(state, lab::Vehicle::threads); }
 BENCHMARK(threads_without_lock)->Apply(lab::busy_with<two_and_four>);
-void processes(benchmark::State& state) {
-  countdowns<Gil>(state, lab::Vehicle::processes);
-}  // each has a copy of the lock
+void processes(benchmark::State& state) { countdowns<Gil>(state, lab::Vehicle::processes); }  // a lock each
 BENCHMARK(processes)->Apply(lab::busy_with<two_and_four>);
 
 // A thread that asks a peer and gets its answer 1 ms later, beside threads that only compute.
@@ -93,14 +90,15 @@ BENCHMARK(io_beside)->Apply(lab::blocking_with<neighbours_and_intervals>);
 
 void blocked_threads(benchmark::State& state) {
   Gil gil;
-  lab::team(state, lab::Vehicle::threads, static_cast<int>(state.range(0)), [&](int) -> std::uint64_t {
+  lab::team(state, lab::Vehicle::threads, static_cast<int>(state.range(0)), [&](int) {
     const Held held(gil);
     const Released released(gil);
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
-    return 0;
+    return std::uint64_t{0};
   });
 }
-BENCHMARK(blocked_threads)->Apply(lab::blocking_with<[](lab::Family* f, const lab::Options&) { f->ArgName("threads")->Arg(1)->Arg(8); }>);
+BENCHMARK(blocked_threads)
+    ->Apply(lab::blocking_with<[](lab::Family* f, const lab::Options&) { f->ArgName("threads")->Arg(1)->Arg(8); }>);
 
 void gil_pair(benchmark::State& state) {
   Gil gil;
@@ -126,6 +124,12 @@ lab::Seen updates_are_lost() {
           .known = lost.inside > 0 || lost.outside > 0};
 }
 
+lab::Point speed_up(const char* of, int threads = 2) {
+  return lab::ratio(fmt::format("serial/threads:{}", threads), fmt::format("{}/threads:{}", of, threads));
+}
+lab::Point in_seconds(const char* variant) {
+  return lab::compute({{variant, "round_trip_us"}}, [](std::span<const double> us) { return 1e-6 * us[0]; });
+}
 lab::Point added_wait(int interval_us) {
   return lab::compute({{fmt::format("io_beside/cpu_threads:1/interval_us:{}", interval_us), "round_trip_us"},
                        {"io_beside/cpu_threads:0/interval_us:5000", "round_trip_us"}},
@@ -137,73 +141,59 @@ lab::Point added_wait(int interval_us) {
 lab::Lab experiment(const lab::Options&) {
   using namespace lab;
   const int p = machine().workers() >= 4 ? 4 : 2;
-  return {.title = "The GIL: do threads make an interpreter faster?",
-       .question = "Two countdowns: one after the other, in two threads under an interpreter lock, in two processes. "
-                   "Which is fastest, and which slowest?",
-       .rows = {{.name = "two countdowns, one after the other", .value = "serial/threads:2"},
-                {.name = "in two threads under the lock",
-                 .value = ratio("serial/threads:2", "threads_under_gil/threads:2"),
-                 .unit = "x as fast",
-                 .ask = "How many times as fast are two threads under the lock?"},
-                {.name = "in two threads under the old lock",
-                 .value = ratio("serial/threads:2", "threads_under_old_gil/threads:2"),
-                 .unit = "x as fast",
-                 .ask = "And two threads under the old lock?"},
-                {.name = "in two processes",
-                 .value = ratio("serial/threads:2", "processes/threads:2"),
-                 .unit = "x as fast",
-                 .ask = "And two processes?"},
-                {.name = "round trip beside a busy thread, interval 5 ms",
-                 .value = compute({{"io_beside/cpu_threads:1/interval_us:5000", "round_trip_us"}},
-                                  [](std::span<const double> us) { return 1e-6 * us[0]; }),
-                 .ask = "A round trip of 1 ms beside one busy thread, in ms?"}},
-       .claims =
-           {{.id = "gil.no_speedup",
-             .text = "Two threads under the lock are no faster than one countdown after the other",
-             .measure = ratio("serial/threads:2", "threads_under_gil/threads:2").at_most(1.05),
-             .book = Book{1.0, 1.01,
-                          "High Performance Python, 2nd ed., 1 to 8 threads; Mastering Python, 1st ed., Python 3.5"},
-             .because = "only the holder of the lock computes"},
-            {.id = "gil.processes",
-             .text = fmt::format("{} processes are {} times as fast", p, p),
-             .measure = ratio(fmt::format("serial/threads:{}", p), fmt::format("processes/threads:{}", p))
-                            .within(0.9 * p, 1.05 * p),
-             .book =
-                 Book{3.9, 3.93,
-                      "High Performance Python, 1st and 2nd ed.; Mastering Python, 1st ed.: 4 processes on 4 cores"},
-             .because = "each process has an interpreter and a lock of its own",
-             .needs = needs_cores(2) + needs_equal_cores()},
-            {.id = "gil.one_at_a_time",
-             .text = "Two threads run on two CPUs, yet their CPU time adds up to the elapsed time of one",
-             .measure =
-                 compute({{"threads_under_gil/threads:2", "cpu_over_wall"}, {"threads_under_gil/threads:2", "cpus"}},
-                         [](std::span<const double> x) { return x[1] > 1 ? x[0] : std::numeric_limits<double>::max(); })
-                     .within(0.9, 1.1),
-             .because = "while one computes the other waits for the lock",
-             .needs = needs_cores(2)},
-            {.id = "gil.old_is_worse",
-             .text = "Two threads under the old, tick-counting lock are slower than one countdown after the other",
-             .measure = ratio("threads_under_old_gil/threads:2", "serial/threads:2").at_least(1.05),
-             .book =
-                 Book{1.31, 1.95,
-                      "High Performance Python, 1st ed., 2 threads; Mastering Python, 1st ed., Python 2.7, 4 threads"},
-             .because = "it wakes the waiter every 100 ticks and then mostly takes the lock again itself",
-             .needs = needs_cores(2)},
-            {.id = "gil.convoy",
-             .text = "A busy thread adds one switch interval to its neighbour's round trip",
-             .measure = model({added_wait(5000), added_wait(50'000)}),
-             .because = "to get the lock back the neighbour waits an interval before it may even ask",
-             .unit = " intervals"},
-            {.id = "gil.blocking_overlaps",
-             .text = "Eight threads that block take hardly longer than one",
-             .measure = ratio("blocked_threads/threads:8", "blocked_threads/threads:1").at_most(1.2),
-             .because = "the lock is dropped around a call that blocks"},
-            {.id = "gil.lost_update",
-             .text = "x += 1 loses updates when, and only when, a check point can fall inside it",
-             .measure = correctness(updates_are_lost),
-             .because = "load, add and store are three instructions"}},
-       .floors = {{"gil_pair", "mutex_pair"}, {"forced_hand_over", "two_futex_wake_ups"}},
-       .trace = [](Trace& trace) { record_both_locks(trace, 3 * kCount); }};
+  return {
+      .title = "The GIL: do threads make an interpreter faster?",
+      .question =
+          "Two countdowns: one after the other, in two threads under a lock, in two processes. Which is fastest?",
+      .rows = {{"two countdowns, one after the other", "serial/threads:2"},
+               {"two threads under the lock", speed_up("threads_under_gil"), "x",
+                "How many times as fast are two threads under the lock?"},
+               {"two threads under the old lock", speed_up("threads_under_old_gil"), "x",
+                "And two threads under the old lock?"},
+               {"two processes", speed_up("processes"), "x", "And two processes?"},
+               {"round trip beside a busy thread", in_seconds("io_beside/cpu_threads:1/interval_us:5000"), "",
+                "How long does a round trip of 1 ms take beside one busy thread?"}},
+      .claims =
+          {{.id = "gil.no_speedup",
+            .text = "Two threads under the lock are no faster than one countdown after the other",
+            .measure = speed_up("threads_under_gil").at_most(1.05).same_code(),
+            .book = Book{1.0, 1.01, "High Performance Python, 2nd ed., 1 to 8 threads; Mastering Python, 1st ed."},
+            .because = "only the holder of the lock computes"},
+           {.id = "gil.processes",
+            .text = fmt::format("{} processes are {} times as fast", p, p),
+            .measure = speed_up("processes", p).within(0.9 * p, 1.05 * p).same_code(),
+            .book = Book{3.9, 3.93, "High Performance Python, 1st, 2nd ed.; Mastering Python, 1st ed.: 4 on 4 cores"},
+            .because = "each process has an interpreter and a lock of its own",
+            .needs = needs_cores(2) + needs_equal_cores()},
+           {.id = "gil.one_at_a_time",
+            .text = "Two threads run on two CPUs, yet their CPU time adds up to the elapsed time of one",
+            .measure =
+                compute({{"threads_under_gil/threads:2", "cpu_over_wall"}, {"threads_under_gil/threads:2", "cpus"}},
+                        [](std::span<const double> x) { return x[1] > 1 ? x[0] : std::numeric_limits<double>::max(); })
+                    .within(0.9, 1.1),
+            .because = "while one computes the other waits for the lock",
+            .needs = needs_cores(2)},
+           {.id = "gil.old_is_worse",
+            .text = "Two threads under the old, tick-counting lock are slower than one countdown after the other",
+            .measure = ratio("threads_under_old_gil/threads:2", "serial/threads:2").at_least(1.05),
+            .book = Book{1.31, 1.95, "High Performance Python, 1st ed.; Mastering Python, 1st ed.: 2 and 4 threads"},
+            .because = "it wakes the waiter every 100 ticks and then mostly takes the lock again itself",
+            .needs = needs_cores(2)},
+           {.id = "gil.convoy",
+            .text = "A busy thread adds one switch interval to its neighbour's round trip",
+            .measure = model({added_wait(5000), added_wait(50'000)}),
+            .because = "to get the lock back the neighbour waits an interval before it may even ask",
+            .unit = " intervals"},
+           {.id = "gil.blocking_overlaps",
+            .text = "Eight threads that block take hardly longer than one",
+            .measure = ratio("blocked_threads/threads:8", "blocked_threads/threads:1").at_most(1.2),
+            .because = "the lock is dropped around a call that blocks"},
+           {.id = "gil.lost_update",
+            .text = "x += 1 loses updates when, and only when, a check point can fall inside it",
+            .measure = correctness(updates_are_lost),
+            .because = "load, add and store are three instructions"}},
+      .floors = {{"gil_pair", "mutex_pair"}, {"forced_hand_over", "two_futex_wake_ups"}},
+      .trace = [](Trace& trace) { record_both_locks(trace, 3 * kCount); }};
 }
 
 }  // namespace
