@@ -1,10 +1,9 @@
 // Lab 02 · The GIL: do threads make an interpreter faster?                          about 25 s
 //
-// Question   Two countdowns, one after the other, take twice the time of one. How long do they take in two threads, under
-//            a lock that only its holder may compute under? And in two processes?
+// Question   How long do two countdowns take in two threads under a lock? And in two processes?
 // Predict    The speed-up of two threads, and what a busy thread does to its neighbour that waits for the network.
 // Run        make lab-02
-// Vary       instruction_counts and check points in interpreter.hpp; drop() in gil.hpp without its forced switch
+// Vary       instruction_counts, check points (interpreter.hpp); drop() without its forced switch (gil.hpp)
 // Book       Mastering Python, 1st ed., "Multithreading" and "Multiprocessing";
 //            High Performance Python, 1st to 3rd ed., "The multiprocessing Module" (pi with threads and processes)
 #include <fmt/format.h>
