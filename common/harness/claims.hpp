@@ -72,7 +72,7 @@ struct Measure {
   Measure(Point point) : kind("ratio"), points{std::move(point)} {}  // NOLINT: a ratio is a measure
   std::string kind;                                                  ///< "ratio", "model" or "fact"
   std::vector<Point> points;
-  std::function<Seen()> look;  ///< of a fact: runs once, before the rounds
+  std::function<Seen()> look;  ///< of a fact: runs once, after the rounds
   bool correctness = false;    ///< a fact that, when false, is a wrong answer: the lab exits 1
 };
 Measure model(std::vector<Point> points);

@@ -236,6 +236,11 @@ TEST(Kinds, HaveFullSpeedsOfTheirOwn) {
   EXPECT_EQ(lab::judge({.measure = lab::ratio("a", "b").within(1.9, 2.1)}, hybrid, {}).verdict, "held");
 }
 
+TEST(FullSpeed, OfWhatNobodyHasSeenIsWhatIsSeenNow) {
+  const lab::FullSpeed full(std::vector<Measurement>{});
+  EXPECT_EQ(full.fastest({7, 1, kSpin}, 3), kSpin);
+}
+
 TEST(Rounds, AreAddedWhileFewPairsAreNarrow) {
   const auto pairs_of = [](const std::vector<Measurement>& all) {
     return lab::pair_up(lab::ratio("a", "b"), all, lab::FullSpeed(all));

@@ -382,6 +382,11 @@ TEST_F(RunLab, EndsWithOneAfterAWrongAnswer) {
   EXPECT_EQ(record().claims[2].verdict, "not held");
 }
 
+TEST_F(RunLab, EndsWithOneWhenAnAnswerIsWrongBeforeTheTeamStarts) {
+  EXPECT_EQ(run(quick({"--mishap", "early"})), 1);
+  EXPECT_TRUE(contains(err_, "it was wrong before it began")) << err_;
+}
+
 TEST_F(RunLab, EndsWithOneAndTheReasonWhenAWorkerFails) {
   EXPECT_EQ(run(quick({"--mishap", "kill"})), 1);
   EXPECT_TRUE(contains(err_, "worker 1 (pid ") && contains(err_, "signal 9 (Killed)")) << err_;

@@ -75,6 +75,7 @@ std::vector<Report> team(benchmark::State& state, Vehicle vehicle, int size, std
       return answers;
     });
   }
+  if (reports.empty()) return std::vector<Report>(size);  // the benchmark was marked as wrong before it began
   std::int64_t begin = reports.front().begin, end = 0, cpu = 0;
   m.paces.clear();
   for (const Report& r : reports) {
@@ -138,7 +139,7 @@ Measured measure(Family* family, const std::string& variant, Kind kind, std::int
   }
   // Others can have taken no more than they used. A placed worker's waiting is exact; those that share CPUs wait for each
   // other, too, and together they had what the CPUs gave.
-  const double free = 1 - std::min(1.0, foreign.share());
+  const double free = 1 - std::min(0.95, foreign.share());  // a time over 0 would be no number
   m.kept = !running.kept ? free : m.floating ? std::max(free, *running.kept) : *running.kept;
   if (running.team_seconds && m.floating && busy)
     m.kept = std::max(m.kept, std::min(1.0, m.counters["cpu_over_wall"] / m.busy));

@@ -41,6 +41,7 @@ void pair(benchmark::State& state) {
       return std::uint64_t{0};
     });
   }
+  lab::expect(state, mishap != "early", "it was wrong before it began");
   const auto reports = lab::team(state, lab::Vehicle::processes, 2, work);
   const auto each = static_cast<std::uint64_t>(state.max_iterations);
   lab::expect(state, reports[0].answer == each && reports[1].answer == each, "a worker did not do all of its work");
@@ -80,6 +81,6 @@ lab::Lab experiment(const lab::Options&) {
 
 int main(int argc, char** argv) {
   return lab::run(argc, argv, experiment,
-                  {{"--mishap", "what goes wrong", &mishap, {"none", "wrong", "lost", "kill", "throw", "hang", "wait"}},
+                  {{"--mishap", "what goes wrong", &mishap, {"none", "wrong", "lost", "kill", "throw", "hang", "wait", "early"}},
                    {"--counts", "whether a variant takes numbers of workers", &counts, {"fixed", "chosen"}}});
 }
