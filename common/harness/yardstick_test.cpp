@@ -15,16 +15,14 @@ namespace {
 
 TEST(VisitCores, TakesAPaceOnEachCoreAndGivesAllCpusBack) {
   const lab::Yardstick yardstick;
-  std::set<int> visited, expected;
+  std::set<int> visited;
   for (const lab::Pace& pace : lab::visit_cores(yardstick)) {
     EXPECT_TRUE(visited.insert(pace.cpu).second) << "CPU " << pace.cpu << " twice";
     EXPECT_EQ(pace.kind, lab::kind_of(pace.cpu));
     EXPECT_GT(pace.spin, 0);
   }
   const auto& cores = lab::machine().cores;
-  for (std::size_t i = 0; i < cores.size() && cores.size() <= 16; ++i) expected.insert(cores[i].cpus.front());
-  if (cores.size() <= 16) EXPECT_EQ(visited, expected);
-  EXPECT_EQ(std::set<int>(visited).size(), std::min<std::size_t>(cores.size(), 16));
+  EXPECT_EQ(visited.size(), std::min<std::size_t>(cores.size(), 16));
   const auto allowed = lab::allowed_cpus(), bound = lab::bound_to();
   EXPECT_EQ(std::set<int>(bound.begin(), bound.end()), std::set<int>(allowed.begin(), allowed.end()));
 }
@@ -39,17 +37,16 @@ TEST(VisitCores, TakesAPaceOnEachCoreAndGivesAllCpusBack) {
 TEST(OwnCpu, IncludesGrandchildrenThatAreAlive) {
   const double before = lab::own_cpu_seconds();
   auto [reader, writer] = lab::make_pipe();
-  const pid_t child = lab::fork_child();
-  if (child == 0) {
+  const pid_t pid = lab::fork_child();
+  if (pid == 0) {
     lab::leave([&, &out = writer] {
       if (lab::fork_child() == 0) use_cpu(0.1, out.get());
       for (;;) ::pause();
     });
   }
+  const lab::ChildProcess child(pid);  // its own child dies with it
   ASSERT_TRUE(lab::wait_for(reader.get(), POLLIN, lab::Clock::now() + std::chrono::seconds(20)));
   EXPECT_GE(lab::own_cpu_seconds() - before, 0.1);
-  ::kill(child, SIGKILL);  // its child dies with it
-  lab::wait_for_child(child);
 }
 
 }  // namespace
