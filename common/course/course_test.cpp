@@ -52,7 +52,7 @@ class Course : public ::testing::Test {
     made.environment = {{"cpu", "Some CPU"}, {"load", "0.1"}, {"governor", std::nullopt}};
     made.claims = {
         {"a.fast", "ratio", "One is | fast", "Some Book", "x", 0.9, 1.1, 1.004, 1.001, 1.008, 15, 15, "held", "so be it"},
-        {"a.slow", "ratio", "One is slow", "Some Book", "x", {}, 1.05, 1.2, 1.19, 1.21, 14, 15, "not held", ""},
+        {"a.slow", "ratio", "One is slow", "Some Book", " MiB", {}, 1.05, 1.2, 1.19, 1.21, 14, 15, "not held", ""},
         {"a.smt", "fact", "Threads share", "", "", {}, {}, {}, {}, {}, 0, 0, "needs", "hardware threads"}};
     made.floors = {{"Pipe", "read and write", 1.15, 1.1, 1.2}};
     made.benchmark_json = R"({"context":{},"benchmarks":[]})";
@@ -118,7 +118,7 @@ TEST_F(Course, ScoreboardHoldsEveryClaimAndFloor) {
                       "| Some Book |"),
             std::string::npos)
       << text;
-  EXPECT_NE(text.find("| at most 1.05 | 14 of 15 |"), std::string::npos);
+  EXPECT_NE(text.find("| 1.2 MiB [1.19, 1.21] | at most 1.05 | 14 of 15 |"), std::string::npos) << "units travel";
   EXPECT_NE(text.find("| Pipe | read and write | 1.15x [1.1, 1.2] |"), std::string::npos);
   EXPECT_NE(text.find("| cpu | Some CPU |"), std::string::npos);
   EXPECT_NE(text.find("2025-11-20T00:00:00Z; cpu: Another CPU\n"), std::string::npos)

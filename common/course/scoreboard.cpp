@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "common/course/course.hpp"
+#include "common/harness/report.hpp"
 #include "common/os/say.hpp"
 
 namespace lab::course {
@@ -14,12 +15,6 @@ std::string interval(std::optional<double> middle, std::optional<double> low, st
   std::string text = middle ? fmt::format("{:.4g}{}", *middle, unit) : "";
   if (low && high) text += fmt::format("{}[{:.4g}, {:.4g}]", text.empty() ? "" : " ", *low, *high);
   return text;
-}
-
-std::string band(const ClaimResult& claim) {
-  if (claim.band_low && claim.band_high) return fmt::format("{:.4g} to {:.4g}", *claim.band_low, *claim.band_high);
-  if (claim.band_high) return fmt::format("at most {:.4g}", *claim.band_high);
-  return claim.band_low ? fmt::format("at least {:.4g}", *claim.band_low) : "";
 }
 
 std::string estimate(const ClaimResult& claim) {
@@ -99,7 +94,7 @@ std::string scoreboard(const std::vector<Lab>& labs, const std::string& machine)
         "| --- |\n";
     for (const auto& claim : record.claims) {
       const auto rounds = claim.rounds ? fmt::format("{} of {}", claim.used_rounds, claim.rounds) : "";
-      text += row({claim.verdict, fmt::format("{} (`{}`)", claim.text, claim.id), estimate(claim), band(claim), rounds,
+      text += row({claim.verdict, fmt::format("{} (`{}`)", claim.text, claim.id), estimate(claim), band_in_words(claim), rounds,
                    claim.reason, claim.source});
     }
     if (record.floors.empty()) continue;
@@ -118,7 +113,7 @@ std::string scoreboard_in_short(const std::vector<Lab>& labs, const std::string&
     text += fmt::format("{:<20} {:<6}  {}\n", lab.name, lab.record->size, describe(count_verdicts(*lab.record)));
     for (const auto& claim : lab.record->claims) {
       if (claim.verdict == "held") continue;
-      const auto measured = estimate(claim), wanted = band(claim);
+      const auto measured = estimate(claim), wanted = band_in_words(claim);
       text += fmt::format("  {:<10}  {}{}{}{}\n", claim.verdict, claim.text, measured.empty() ? "" : ": " + measured,
                           wanted.empty() ? "" : ", band " + wanted, claim.reason.empty() ? "" : " · " + claim.reason);
     }

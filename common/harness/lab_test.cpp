@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <chrono>
 #include <csignal>
+#include <nlohmann/json.hpp>
 #include <sstream>
 #include <thread>
 #include <utility>
@@ -24,7 +25,6 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using Words = std::vector<std::string>;
 using lab::testing::Folder;
-using lab::testing::JsonReader;
 using lab::testing::read_text;
 
 bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
@@ -109,7 +109,7 @@ class RunLab : public testing::Test {
     for (const std::string& name : room_.names()) {
       if (std::filesystem::is_directory(room_.path / name)) continue;
       const std::string text = read_text(room_.path / name);
-      EXPECT_TRUE(JsonReader::accepts(text) && text.ends_with("}\n")) << name;
+      EXPECT_TRUE(nlohmann::json::accept(text) && text.ends_with("}\n")) << name;
     }
   }
 
@@ -296,7 +296,7 @@ TEST_F(RunLab, WritesARecordAndSaysItsVerdicts) {
 
 TEST_F(RunLab, PrintsJsonOrCsvAndNothingElse) {
   ASSERT_EQ(run(quick({"--benchmark_format=json", "--no-trace"})), 0);
-  EXPECT_TRUE(JsonReader::accepts(out_)) << out_;
+  EXPECT_TRUE(nlohmann::json::accept(out_)) << out_;
   EXPECT_EQ(out_, read_text(room_.path / "test_lab.json"));
   EXPECT_EQ(room_.names().size(), 1u);
 

@@ -12,6 +12,7 @@
 #include <cmath>
 #include <csignal>
 #include <fstream>
+#include <nlohmann/json.hpp>
 #include <stdexcept>
 #include <system_error>
 #include <thread>
@@ -23,7 +24,6 @@
 namespace {
 
 using lab::testing::Folder;
-using lab::testing::JsonReader;
 using lab::testing::read_text;
 using lab::testing::SmallDisk;
 
@@ -95,7 +95,7 @@ TEST(Record, ComesBackAsItWas) {
 
 TEST(Record, IsJsonThatNamesNeitherHostNorFolder) {
   const std::string json = to_json(sample());
-  EXPECT_TRUE(JsonReader::accepts(json));
+  EXPECT_TRUE(nlohmann::json::accept(json));
   EXPECT_EQ(json.find("secret"), std::string::npos);
   EXPECT_EQ(json.find("/home/me"), std::string::npos);
   EXPECT_NE(json.find("\"schema\": 2"), std::string::npos);
@@ -109,7 +109,7 @@ TEST(Record, HoldsNoNanOrInfinity) {
   r.benchmark_json =
       R"({"benchmarks": [{"a": NaN, "b": -Infinity, "c": Infinity,"d":-NaN, "label": "so: NaN, \": Infinity\", C:\\"}]})";
   const std::string json = to_json(r);
-  EXPECT_TRUE(JsonReader::accepts(json)) << json;
+  EXPECT_TRUE(nlohmann::json::accept(json)) << json;
   const lab::Record back = through_a_file(json);
   EXPECT_FALSE(back.claims[0].estimate);
   EXPECT_FALSE(back.claims[0].high);

@@ -3,13 +3,13 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "common/harness/testing.hpp"
 
 namespace {
 
-using lab::testing::JsonReader;
 
 bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
@@ -104,7 +104,7 @@ std::size_t lines_with(const std::string& text, const std::string& part) {
 
 TEST(Output, AsJsonIsTheLibrarys) {
   for (const int rounds : {0, 1, 40})
-    EXPECT_TRUE(JsonReader::accepts(lab::as_benchmark_output(measurements(rounds), "json"))) << rounds;
+    EXPECT_TRUE(nlohmann::json::accept(lab::as_benchmark_output(measurements(rounds), "json"))) << rounds;
   const std::string json = lab::as_benchmark_output(measurements(2), "json");
   for (const char* part :
        {"\"context\"", "\"name\": \"equal_jobs/workers:2\"", "\"run_name\": \"equal_jobs/workers:2\"",
