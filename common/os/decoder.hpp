@@ -24,6 +24,9 @@ class Decoder {
     if (!rest_.empty()) throw MessageError("message has " + std::to_string(rest_.size()) + " bytes too many");
   }
 
+  /// What has not been taken off yet.
+  std::string_view rest() const { return rest_; }
+
   template <Scalar T>
   void get(T& value) {
     expect(Encoder::tag<T>());

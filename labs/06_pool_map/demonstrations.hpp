@@ -5,13 +5,13 @@
 
 #include <ranges>
 
-#include "tasks.hpp"
+#include "experiments.hpp"
 
 namespace lab::pool {
 
 /// The same waits by each method: in which order do results come, and when?
 inline void show_order() {
-  SturdyPool pool(with(3));
+  Pool pool(with(3));
   const std::vector<int> waits{60'000, 20'000, 40'000, 10'000, 30'000, 50'000};
   fmt::print("Six tasks that wait {} ms, on three workers.\n\n",
              fmt::join(waits | std::views::transform([](int us) { return us / 1000; }), ", "));
@@ -29,7 +29,7 @@ inline void show_order() {
 
 /// Squares, and which worker made them.
 inline void show_squares() {
-  SturdyPool pool(with(3));
+  Pool pool(with(3));
   fmt::print("Squares of small numbers, on three workers: which of them made each?\n\n");
   const auto show = [](const char* method, auto lines) {
     for (const std::string& line : lines) fmt::print("{:<16} {}\n", method, line);
@@ -39,31 +39,41 @@ inline void show_squares() {
   show("imap_unordered", pool.imap_unordered<std::string>("who", numbers(6)));
 }
 
+inline Seen batches_in_order() {
+  Pool pool(with(kCores));
+  const Batches done = run_five_batches(pool);
+  return {std::ranges::is_sorted(done.ends), fmt::format("done after {:.3f} s", fmt::join(done.ends, ", "))};
+}
+
 inline Seen death_is_reported() {
-  Pool faithful(with(2));
-  const auto lost = faithful.apply_async<int>("die", std::tuple(0));
-  const bool others = faithful.apply_async<int>("square", std::tuple(3)).get(std::chrono::seconds(10)) == 9;
-  lost.wait(std::chrono::milliseconds(200));
-  const bool silent = !lost.ready() && others;
-  SturdyPool sturdy(with(2));
-  const auto pids = sturdy.pids();
+  using std::chrono::seconds;
+  bool silent = false;
+  {
+    faithful::Pool pool(with(2));
+    const auto lost = pool.apply_async<int>("die", std::tuple(0));
+    const bool others = pool.apply_async<int>("square", std::tuple(3)).get(seconds(10)) == 9;
+    lost.wait(std::chrono::milliseconds(200));
+    silent = !lost.ready() && others;
+  }
+  Pool pool(with(2));
+  const auto pids = pool.pids();
   try {
-    sturdy.apply_async<int>("die", std::tuple(0)).get(std::chrono::seconds(10));
-  } catch (const std::exception& error) {
+    pool.apply_async<int>("die", std::tuple(0)).get(seconds(10));
+  } catch (const WorkerLost& error) {
     const std::string said = error.what();
     const bool names =
         said.find("signal 9") != said.npos && said.find("task die") != said.npos &&
         std::ranges::any_of(pids, [&](pid_t pid) { return said.find(fmt::format("pid {}", pid)) != said.npos; });
-    const bool goes_on = sturdy.apply_async<int>("square", std::tuple(3)).get(std::chrono::seconds(10)) == 9;
+    const bool goes_on = pool.apply_async<int>("square", std::tuple(3)).get(seconds(10)) == 9;
     return {names && goes_on && silent,
-            fmt::format("\"{}\"; the faithful pool said {}", said, silent ? "nothing" : "something")};
+            fmt::format("\"{}\"; CPython's pool said {}", said, silent ? "nothing" : "something")};
   }
   return {false, "the task of a killed worker had a result"};
 }
 
 /// Twelve uneven waits on three workers by each method: a track a worker.
 inline void tasks_on_workers(Trace& trace) {
-  SturdyPool pool(with(3));
+  Pool pool(with(3));
   std::vector<int> waits;
   for (int i = 0; i < 12; ++i) waits.push_back(1000 + i * 5 % 12 * 400);
   std::map<std::string, int> tracks;

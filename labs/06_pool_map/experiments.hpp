@@ -13,21 +13,24 @@ using namespace std::chrono_literals;
 
 // ---- What an empty task costs: an iteration is a task.
 
-template <class Method>
+template <class AnyPool = Pool, class Method>
 inline void empty_tasks(benchmark::State& state, Method method) {
-  SturdyPool pool(placed(static_cast<int>(state.range(0))));
-  pool.map<int>("same", numbers(100), 1);
+  AnyPool pool(placed(static_cast<int>(state.range(0))));
+  pool.template map<int>("same", numbers(100), 1);
   const auto items = numbers(state.max_iterations);
   std::vector<int> results;
   while (state.KeepRunningBatch(state.max_iterations)) results = method(pool, items);
   expect(state, results == items, "results are missing, wrong or out of order");
 }
 
-inline std::vector<int> by_apply(Pool& pool, const std::vector<int>& items) {
+inline constexpr auto by_apply = [](auto& pool, const std::vector<int>& items) {
   std::vector<int> results;
-  for (const int item : items) results.push_back(pool.apply<int>("same", item));
+  for (const int item : items) results.push_back(pool.template apply<int>("same", item));
   return results;
-}
+};
+inline constexpr auto by_map = [](auto& pool, const std::vector<int>& items) {
+  return pool.template map_async<int>("same", items).get(60s);
+};
 inline std::vector<int> by_apply_async(Pool& pool, const std::vector<int>& items) {
   std::vector<AsyncResult<int>> pending;
   for (const int item : items) pending.push_back(pool.apply_async<int>("same", std::tuple(item)));
@@ -42,9 +45,9 @@ inline std::vector<int> taken(Results<int> results) {
 }
 inline void apply(benchmark::State& state) { empty_tasks(state, by_apply); }
 inline void apply_async(benchmark::State& state) { empty_tasks(state, by_apply_async); }
-inline void map(benchmark::State& state) {
-  empty_tasks(state, [](Pool& pool, const auto& items) { return pool.map_async<int>("same", items).get(60s); });
-}
+inline void map(benchmark::State& state) { empty_tasks(state, by_map); }
+inline void faithful_apply(benchmark::State& state) { empty_tasks<faithful::Pool>(state, by_apply); }
+inline void faithful_map(benchmark::State& state) { empty_tasks<faithful::Pool>(state, by_map); }
 inline void map_chunk_1(benchmark::State& state) {
   empty_tasks(state, [](Pool& pool, const auto& items) { return pool.map_async<int>("same", items, 1).get(60s); });
 }
@@ -115,7 +118,7 @@ inline std::vector<int> uneven() {
 }
 template <class Method>
 inline void uneven_tasks(benchmark::State& state, Method method) {
-  SturdyPool pool(with(kMany));
+  Pool pool(with(kMany));
   const auto waits = uneven();
   double first = 0;
   for (auto _ : state) {
@@ -149,7 +152,7 @@ inline void uneven_imap_unordered(benchmark::State& state) {
 inline constexpr int kWait = 5000;  // us
 template <class Body>
 inline void waits(benchmark::State& state, Vehicle vehicle, Body body) {
-  SturdyPool pool(with(4, vehicle));
+  Pool pool(with(4, vehicle));
   for (auto _ : state) body(pool);
 }
 inline void one_wait(benchmark::State& state) {
@@ -165,36 +168,47 @@ inline void twelve_waits(benchmark::State& state) {
         [](Pool& pool) { pool.map<int>("wait_us", std::vector(12, kWait), 1); });
 }
 inline void countdowns(benchmark::State& state) {
-  SturdyPool pool(with(kCores, state.range(0) == 1 ? Vehicle::threads : Vehicle::processes));
+  Pool pool(with(kCores, state.range(0) == 1 ? Vehicle::threads : Vehicle::processes));
   for (auto _ : state) pool.map<int>("count_down", std::vector(8 * kCores, 1000), 1);
 }
 
 // ---- Five batches, four countdowns for each worker in each, submitted at once. A countdown takes about as long as the
 // scheduler's tick (4 ms where CONFIG_HZ is 250): the kernel may start two workers on one core, and moves one at a tick.
-inline void five_batches(benchmark::State& state) {
-  SturdyPool pool(with(kCores));
-  double submitted = 0, unevenness = 0, out_of_order = 0;
-  for (auto _ : state) {
-    const auto seconds = [start = Clock::now()] { return std::chrono::duration<double>(Clock::now() - start).count(); };
-    std::vector<double> ends(5);
-    std::vector<AsyncResult<std::vector<int>>> batches;
-    for (double& end : ends)
-      batches.push_back(pool.map_async<int>("count_down", std::vector(4 * kCores, 16000), {},
-                                            {.callback = [&end, seconds](const auto&) { end = seconds(); }}));
-    const double submission = seconds();
-    for (const auto& batch : batches) batch.get(60s);
-    submitted += submission / ends.back();
-    out_of_order += !std::ranges::is_sorted(ends);
-    // How far the ends lie from even spacing, as a share of the whole.
+struct Batches {
+  double submitted = 0;      // seconds until all were submitted
+  std::vector<double> ends;  // seconds until each was done
+  double whole() const { return *std::max_element(ends.begin(), ends.end()); }
+  /// How far the ends lie from even spacing, as a share of the whole.
+  double unevenness() const {
     double farthest = 0;
     for (std::size_t i = 0; i < ends.size(); ++i) {
       const auto even = static_cast<double>(i + 1) / static_cast<double>(ends.size());
-      farthest = std::max(farthest, std::abs(ends[i] / ends.back() - even));
+      farthest = std::max(farthest, std::abs(ends[i] / whole() - even));
     }
-    unevenness += farthest;
+    return farthest;
+  }
+};
+inline Batches run_five_batches(Pool& pool) {
+  const auto seconds = [start = Clock::now()] { return std::chrono::duration<double>(Clock::now() - start).count(); };
+  Batches done{.ends = std::vector<double>(5)};
+  std::vector<AsyncResult<std::vector<int>>> batches;
+  for (double& end : done.ends)
+    batches.push_back(pool.map_async<int>("count_down", std::vector(4 * kCores, 16000), {},
+                                          {.callback = [&end, seconds](const auto&) { end = seconds(); }}));
+  done.submitted = seconds();
+  for (const auto& batch : batches) batch.get(60s);
+  return done;
+}
+inline void five_batches(benchmark::State& state) {
+  Pool pool(with(kCores));
+  double submitted = 0, unevenness = 0;
+  for (auto _ : state) {
+    const Batches done = run_five_batches(pool);
+    submitted += done.submitted / done.whole();
+    unevenness += done.unevenness();
   }
   const auto n = static_cast<double>(state.max_iterations);
-  state.counters.insert({{"submitted", submitted / n}, {"unevenness", unevenness / n}, {"out_of_order", out_of_order}});
+  state.counters.insert({{"submitted", submitted / n}, {"unevenness", unevenness / n}});
 }
 
 }  // namespace lab::pool

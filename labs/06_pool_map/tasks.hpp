@@ -1,4 +1,5 @@
-// The tasks of the experiments, known to parent and workers by name, and the pools they run in.
+// The tasks of the experiments, known to parent and workers by name, and the pools they run in: Pool is the sturdy one of
+// common/multiprocessing, faithful::Pool that of this lab's pool.hpp.
 #pragma once
 
 #include <algorithm>
@@ -9,7 +10,8 @@
 
 #include "common/harness/lab.hpp"
 #include "common/kernels/busy_wait.hpp"
-#include "sturdy_pool.hpp"
+#include "common/multiprocessing/pool/pool.hpp"
+#include "pool.hpp"
 
 namespace lab::pool {
 

@@ -37,9 +37,10 @@ struct Chunks {
   std::map<std::size_t, std::exception_ptr> refused;  ///< chunks with an item that cannot be encoded
 
   std::size_t count() const { return ends.size(); }
+  /// Throws std::out_of_range for one there is not.
   Job::Chunk chunk(std::size_t number) const {
-    const std::size_t begin = number == 0 ? 0 : ends[number - 1], first = number * size;
-    return {std::string_view(arguments).substr(begin, ends[number] - begin), first, std::min(size, items - first)};
+    const std::size_t end = ends.at(number), begin = number == 0 ? 0 : ends[number - 1], first = number * size;
+    return {std::string_view(arguments).substr(begin, end - begin), first, std::min(size, items - first)};
   }
 };
 

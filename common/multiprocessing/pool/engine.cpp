@@ -27,13 +27,7 @@ int work(std::string_view argument, std::span<Descriptor> descriptors) try {
   if (error.code().value() == EPIPE) return 0;
   throw;
 }
-int work_in_a_process(std::string_view argument, std::span<Descriptor> descriptors) {
-  std::signal(SIGPIPE, SIG_IGN);
-  end_by_underscore_exit();
-  return work(argument, descriptors);
-}
-const bool known =
-    start::register_entry("pool process", work_in_a_process) && start::register_entry("pool thread", work);
+const bool known = start::register_entry("pool worker", work);
 
 // A container's quota grants time, not CPUs: more workers than it pays for only take turns.
 std::size_t default_size() {
@@ -135,9 +129,8 @@ Engine::Worker Engine::start_worker(std::size_t at) {
   new (&begun(at)) Begun;
   WorkerPlan plan{worker.name, options_.initializer, options_.initargs,
                   options_.vehicle == Vehicle::threads ? number_ : 0};
-  worker.child =
-      starter_.start(options_.vehicle == Vehicle::threads ? "pool thread" : "pool process", worker.name,
-                     encode(plan, std::uint64_t{at}), {their_tasks.get(), their_replies.get(), memory_file_.get()});
+  worker.child = starter_.start("pool worker", worker.name, encode(plan, std::uint64_t{at}),
+                                {their_tasks.get(), their_replies.get(), memory_file_.get()});
   worker.replies = std::move(our_replies);
   worker.pipeline = Pipeline(std::move(our_tasks), begun(at));
   worker.alive = true;

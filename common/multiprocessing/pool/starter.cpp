@@ -12,6 +12,21 @@
 #include "task.hpp"
 
 namespace lab::pool {
+namespace {
+
+// What every worker process does before its own entry, which the argument names.
+int settle_in(std::string_view argument, std::span<Descriptor> descriptors) {
+  std::signal(SIGPIPE, SIG_IGN);
+  // A task that calls exit() must not run the exit handlers inherited from the parent, nor flush its buffers a second
+  // time.
+  ::on_exit([](int status, void*) { std::fflush(nullptr), ::_exit(status); }, nullptr);
+  const auto [entry, rest] = decode<std::tuple<std::string, std::string>>(argument);
+  return start::find_entry(entry)(rest, descriptors);
+}
+const bool known = start::register_entry("pool process", settle_in);
+
+}  // namespace
+
 int allowed_cpus() {
   if (const char* asked = std::getenv("PYTHON_CPU_COUNT"); asked != nullptr && std::atoi(asked) > 0)
     return std::atoi(asked);
@@ -41,24 +56,26 @@ std::string Starter::next_name() {
 
 std::unique_ptr<start::Child> Starter::start(const std::string& entry, const std::string& name, std::string argument,
                                              const std::vector<int>& descriptors) const {
-  start::Order order{.entry = entry,
-                     .argument = std::move(argument),
+  const bool process = vehicle_ == Vehicle::processes;
+  start::Order order{.entry = process ? "pool process" : entry,
+                     .argument = process ? encode(std::tuple(entry, std::move(argument))) : std::move(argument),
                      .name = name,
                      .daemon = true,  // as CPython's are: it may have no children of its own
                      .parent = ::getpid(),
                      .parent_name = start::self().name};
+<<<<<<< HEAD
   if (vehicle_ == Vehicle::threads) return start_child(start::Method::thread, std::move(order), descriptors);
   return start_child(*nursery_, order, descriptors);
+=======
+  if (!process) return start_child(start::Method::thread, std::move(order), descriptors);
+  return std::make_unique<NurserysChild>(nursery_->start(order, descriptors));
+>>>>>>> 2dc0c51 (Make lab 06's pool CPython's own, in one file, with its traps)
 }
 
 bool Starter::nursery_lost(
     start::Child& child) const {  // its end of the sentinel was closed, and no status sent before
   char byte = 0;
   return vehicle_ == Vehicle::processes && ::recv(child.sentinel(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
-}
-
-void end_by_underscore_exit() {
-  ::on_exit([](int status, void*) { std::fflush(nullptr), ::_exit(status); }, nullptr);
 }
 
 }  // namespace lab::pool

@@ -48,8 +48,4 @@ class Starter {
   int names_ = 0;
 };
 
-/// For the entry of a pool's worker process. A task that calls exit() must not run the exit handlers inherited from the parent, nor flush its
-/// buffers a second time.
-void end_by_underscore_exit();
-
 }  // namespace lab::pool
