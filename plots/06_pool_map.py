@@ -6,8 +6,9 @@ from series import Series
 from style import BLUE, DOTS, GREEN, ORANGE, PURPLE, SKY, VERMILLION, YELLOW, Look, Sheet
 
 METHODS = {"apply": Look(VERMILLION, "v", hatch="////"), "apply_async": Look(ORANGE, "^", hatch="...."),
-           "map_chunk_1": Look(SKY, "D", hatch="\\\\\\\\"), "map": Look(BLUE, "o"), "starmap": Look(YELLOW, "P", hatch="++++"),
+           "faithful_apply": Look(GREY, "<", hatch="\\\\"), "map_chunk_1": Look(SKY, "D", hatch="\\\\\\\\"), "map": Look(BLUE, "o"), "starmap": Look(YELLOW, "P", hatch="++++"),
            "imap": Look(GREEN, "s", hatch="----"), "imap_unordered": Look(PURPLE, "X", hatch="xxxx")}
+LABELS = {"map_chunk_1": "map, chunk 1", "faithful_apply": "apply, CPython's"}
 TRACED = {"apply": "apply", "apply_async": "apply_async", "map, chunks of 4": "map", "map, chunks of 1": "map_chunk_1",
           "imap": "imap", "imap_unordered": "imap_unordered"}
 
@@ -62,7 +63,7 @@ def cost(result, form):
             sheet.add(f"{count} workers", method, count, series)
         if floor:
             ax.axvline(floor.median, color=GREY, ls=(0, (4, 3)), lw=0.8, zorder=1)
-        ax.set_yticks(range(len(METHODS)), [m.replace("map_chunk_1", "map, chunk 1") for m in METHODS] if ax is sheet.axes[0] else [])
+        ax.set_yticks(range(len(METHODS)), [LABELS.get(m, m) for m in METHODS] if ax is sheet.axes[0] else [])
         ax.tick_params(axis="y", length=0)
         ax.set_xlabel("microseconds a task, lower is better")
         sheet.head(ax, f"{count} worker{'s' * (count > 1)}", " ")

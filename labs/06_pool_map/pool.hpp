@@ -18,10 +18,8 @@
 #include <map>
 #include <thread>
 
-#include "common/multiprocessing/pool/iterator.hpp"
-#include "common/multiprocessing/pool/results.hpp"
+#include "common/multiprocessing/pool/methods.hpp"
 #include "common/multiprocessing/pool/starter.hpp"
-#include "common/multiprocessing/pool/stream.hpp"
 #include "common/multiprocessing/pool/worker.hpp"
 #include "common/os/mapping.hpp"
 #include "common/os/message.hpp"
@@ -29,7 +27,7 @@
 
 namespace lab::faithful {
 
-using pool::AsyncResult, pool::Callbacks, pool::Job, pool::Options, pool::Outcome, pool::Results, pool::Stream;
+using pool::Job, pool::Options, pool::Outcome;
 
 /// In memory that all workers share. CPython's locks are semaphores, too, and these have no owner: of one who dies
 /// holding it nobody takes it back.
@@ -87,7 +85,8 @@ inline const bool known = start::register_entry("faithful worker", work);
 
 // ---- The pool.
 
-class Pool {
+/// apply, map, imap and their sisters are in methods.hpp: they make a job and call submit() or submit_unread().
+class Pool : public pool::Methods {
  public:
   /// Throws std::invalid_argument for options that make no sense, std::system_error when a worker cannot be started.
   // TRAP: a worker for each CPU, however little of their time a container's quota grants.
@@ -108,51 +107,6 @@ class Pool {
       say("{}\n", error.what());
     }
     end();
-  }
-
-  // The eight methods. R is what the task returns.
-
-  template <class R, class... Args>
-  R apply(const std::string& task, const Args&... args) {
-    return apply_async<R>(task, std::tie(args...)).get();
-  }
-  template <class R, class... Args>
-  AsyncResult<R> apply_async(const std::string& task, const std::tuple<Args...>& args, Callbacks<R> callbacks = {}) {
-    pool::Chunks chunk = pool::cut(std::span(&args, 1), 1, sizeof...(Args), put_each);
-    auto job = std::make_shared<pool::ApplyJob<R>>(task, std::move(chunk.arguments), std::move(callbacks));
-    submit(job, 1, chunk.refused);
-    return AsyncResult<R>(job);
-  }
-
-  template <class R, std::ranges::input_range Input>
-  std::vector<R> map(const std::string& task, Input&& items, std::optional<std::ptrdiff_t> chunk_size = {}) {
-    return map_async<R>(task, items, chunk_size).get();
-  }
-  template <class R, std::ranges::input_range Input>
-  AsyncResult<std::vector<R>> map_async(const std::string& task, Input&& items,
-                                        std::optional<std::ptrdiff_t> chunk_size = {},
-                                        Callbacks<std::vector<R>> callbacks = {}) {
-    return spread<R>(task, items, chunk_size, std::move(callbacks), 1, [](Encoder& out, const auto& x) { out.put(x); });
-  }
-  template <class R, std::ranges::input_range Input>
-  std::vector<R> starmap(const std::string& task, Input&& items, std::optional<std::ptrdiff_t> chunk_size = {}) {
-    return starmap_async<R>(task, items, chunk_size).get();
-  }
-  template <class R, std::ranges::input_range Input>
-  AsyncResult<std::vector<R>> starmap_async(const std::string& task, Input&& items,
-                                            std::optional<std::ptrdiff_t> chunk_size = {},
-                                            Callbacks<std::vector<R>> callbacks = {}) {
-    return spread<R>(task, items, chunk_size, std::move(callbacks),
-                     std::tuple_size_v<std::ranges::range_value_t<Input>>, put_each);
-  }
-
-  template <class R, class Input>
-  Results<R> imap(const std::string& task, Input input, std::ptrdiff_t chunk_size = 1) {
-    return trickle<R>(task, std::move(input), chunk_size, true);
-  }
-  template <class R, class Input>
-  Results<R> imap_unordered(const std::string& task, Input input, std::ptrdiff_t chunk_size = 1) {
-    return trickle<R>(task, std::move(input), chunk_size, false);
   }
 
   /// No more work is taken. Workers are replaced until all that was submitted is done; then each gets a None.
@@ -196,6 +150,43 @@ class Pool {
  private:
   enum class State { run, close, terminate };
   using Call = std::function<void()>;  // writes all tasks of one call into the task pipe; none: CPython's None
+
+  // ---- What the eight methods call.
+
+  void check_running() const override {
+    if (state() != State::run) throw pool::NotRunning("Pool not running");
+  }
+  std::size_t chunk_size(std::optional<std::ptrdiff_t> asked, std::size_t items) const override {
+    if (!asked) return pool::default_chunk_size(items, static_cast<int>(workers_.size()));
+    // TRAP: a chunk size below 1 makes no chunks: nothing is run, and the answer is a list of None.
+    return static_cast<std::size_t>(std::max<std::ptrdiff_t>(*asked, 0));
+  }
+  void submit(const std::shared_ptr<Job>& job, std::size_t chunks,
+              const std::map<std::size_t, std::exception_ptr>& refused) override {
+    call(job, [this, job, chunks, refused] {
+      for (std::size_t number = 0; number < chunks && running(); ++number) {
+        const auto error = refused.find(number);
+        error == refused.end() ? put_task(*job, number) : set(*job, number, {{}, error->second});
+      }
+    });
+  }
+  void submit_unread(const std::shared_ptr<Job>& job, const Read& read) override {
+    call(job, [this, job, read] {
+      const auto put = [&](std::size_t chunk, const std::exception_ptr& refused) {
+        refused ? set(*job, chunk, {{}, refused}) : put_task(*job, chunk);
+      };
+      // TRAP: imap is not lazy. The task handler reads the whole input, whether or not anybody takes a result.
+      if (read(SIZE_MAX, put)) forget(*job);
+    });
+  }
+  void call(const std::shared_ptr<Job>& job, Call call) {
+    const std::lock_guard lock(mutex_);
+    if (state_ != State::run) throw pool::NotRunning("Pool not running");
+    job->id = ++ids_;
+    pending_.emplace(job->id, job);
+    task_queue_.push_back(std::move(call));
+    called_.notify_one();
+  }
 
   // ---- The three threads.
 
@@ -283,23 +274,6 @@ class Pool {
     task.bytes += chunk.arguments;
     send_message(tasks_.second.get(), task.bytes);
   }
-  void call(const std::shared_ptr<Job>& job, Call call) {
-    const std::lock_guard lock(mutex_);
-    if (state_ != State::run) throw pool::NotRunning("Pool not running");
-    job->id = ++ids_;
-    pending_.emplace(job->id, job);
-    task_queue_.push_back(std::move(call));
-    called_.notify_one();
-  }
-  void submit(const std::shared_ptr<Job>& job, std::size_t chunks,
-              const std::map<std::size_t, std::exception_ptr>& refused) {
-    call(job, [this, job, chunks, refused] {
-      for (std::size_t number = 0; number < chunks && running(); ++number) {
-        const auto error = refused.find(number);
-        error == refused.end() ? put_task(*job, number) : set(*job, number, {{}, error->second});
-      }
-    });
-  }
   State state() const {
     const std::lock_guard lock(mutex_);
     return state_;
@@ -309,39 +283,6 @@ class Pool {
     const std::lock_guard lock(mutex_);
     return pending_.empty();
   }
-
-  template <class R, class Input, class Put>
-  AsyncResult<std::vector<R>> spread(const std::string& task, Input& input, std::optional<std::ptrdiff_t> asked,
-                                     Callbacks<std::vector<R>> callbacks, pool::ArgumentCount each, Put put) {
-    std::vector<std::ranges::range_value_t<Input>> items;  // an input without a length is read to its end first
-    for (auto&& item : input) items.push_back(item);
-    // TRAP: a chunk size below 1 makes no chunks: nothing is run, and the answer is a list of None.
-    const std::size_t size = asked ? static_cast<std::size_t>(std::max<std::ptrdiff_t>(*asked, 0))
-                                   : pool::default_chunk_size(items.size(), static_cast<int>(workers_.size()));
-    pool::Chunks chunks = pool::cut(items, size, each, put);
-    const std::size_t count = chunks.count();
-    const auto refused = std::exchange(chunks.refused, {});
-    const auto job = std::make_shared<pool::MapJob<R>>(task, std::move(chunks), std::move(callbacks));
-    submit(job, count, refused);
-    if (count == 0) job->publish(), forget(*job);
-    return AsyncResult<std::vector<R>>(job);
-  }
-  template <class R, class Input>
-  Results<R> trickle(const std::string& task, Input input, std::ptrdiff_t chunk_size, bool ordered) {
-    if (chunk_size < 1) throw std::invalid_argument("the chunk size of imap must be at least 1");
-    const auto stream = std::make_shared<Stream<R>>(task, static_cast<std::size_t>(chunk_size), ordered);
-    call(stream, [this, stream, input = std::make_shared<Input>(std::move(input))] {
-      // TRAP: imap is not lazy. The task handler reads the whole input, whether or not anybody takes a result.
-      const auto put = [&](std::size_t chunk, std::exception_ptr refused) {
-        refused ? set(*stream, chunk, {{}, refused}) : put_task(*stream, chunk);
-      };
-      if (pool::read_input(*stream, SIZE_MAX, *input, put)) forget(*stream);
-    });
-    return Results<R>(stream);
-  }
-  static constexpr auto put_each = [](Encoder& out, const auto& args) {
-    std::apply([&](const auto&... arg) { (out.put(arg), ...); }, args);
-  };
 
   std::unique_ptr<start::Child> start_worker() {
     Plan plan{starter_.next_name(), options_.initializer, options_.initargs, options_.tasks_per_child.value_or(0)};

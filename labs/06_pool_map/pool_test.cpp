@@ -3,7 +3,7 @@
 
 #include <fstream>
 
-#include "common/multiprocessing/pool/test_tasks.hpp"
+#include "common/multiprocessing/pool/test_pools.hpp"
 #include "common/os/test_child.hpp"
 
 namespace lab::faithful {

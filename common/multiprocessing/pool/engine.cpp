@@ -179,6 +179,19 @@ bool Engine::join(const Timeout& timeout) {
   return true;
 }
 
+void Engine::read_in_a_thread(std::function<void()> read) {
+  const std::lock_guard lock(readers_mutex_);
+  if (closed_to_readers_) throw NotRunning("Pool not running");
+  std::erase_if(readers_, [](const Reader& reader) { return reader.done->load(); });
+  const auto done = std::make_shared<std::atomic<bool>>(false);
+  std::jthread thread([this, done, read = std::move(read)] {
+    this_thread().pool = number_;
+    read();
+    done->store(true);
+  });
+  readers_.push_back({std::move(thread), done});
+}
+
 std::size_t Engine::living() const {
   return static_cast<std::size_t>(
       std::count_if(workers_.begin(), workers_.end(), [](const Worker& worker) { return worker.alive; }));

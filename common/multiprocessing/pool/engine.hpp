@@ -19,15 +19,6 @@
 
 namespace lab::pool {
 
-/// A task's worker died. The sentence names worker, pid, signal or status, and task.
-struct WorkerLost : std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
-/// The pool was terminated before the result was there.
-struct Terminated : std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
-
 /// What a reply says about a chunk of this task, where it was an error its own type again.
 Outcome outcome_of(const std::string& task, Reply kind, std::string_view rest);
 /// Lets a job take in what a chunk came back with, whatever that is: what cannot be decoded is that chunk's error, what a
@@ -60,19 +51,7 @@ class Engine : public std::enable_shared_from_this<Engine> {
   /// The job is complete: forgets it.
   void leave(const Job& job);
   /// Runs `read` in a thread that the engine waits for. Throws std::system_error when there is none to be had.
-  template <class Read>
-  void read_in_a_thread(Read read) {
-    const std::lock_guard lock(readers_mutex_);
-    if (closed_to_readers_) throw NotRunning("Pool not running");
-    std::erase_if(readers_, [](const Reader& reader) { return reader.done->load(); });
-    const auto done = std::make_shared<std::atomic<bool>>(false);
-    readers_.push_back({std::jthread([this, done, read = std::move(read)]() mutable {
-                          this_thread().pool = number_;
-                          read();
-                          done->store(true);
-                        }),
-                        done});
-  }
+  void read_in_a_thread(std::function<void()> read);
 
   void close();
   void terminate();

@@ -1,7 +1,7 @@
 // A pool's workers: how many, what they start with, when they are replaced, how they and the pool end.
 #include <sys/wait.h>
 
-#include "test_tasks.hpp"
+#include "test_pools.hpp"
 
 namespace lab::pool {
 namespace {

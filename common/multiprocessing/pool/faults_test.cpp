@@ -6,7 +6,7 @@
 
 #include "common/os/test_child.hpp"
 #include "common/os/test_faults.hpp"
-#include "test_tasks.hpp"
+#include "test_pools.hpp"
 
 namespace lab::pool {
 namespace {

@@ -4,7 +4,7 @@
 #include <sys/stat.h>
 
 #include "common/os/test_corpus.hpp"
-#include "test_tasks.hpp"
+#include "test_pools.hpp"
 
 namespace lab::pool {
 namespace {

@@ -24,6 +24,14 @@ struct TimeoutError : std::runtime_error {
 struct NotRunning : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
+/// A task's worker died. The sentence names worker, pid, signal or status, and task.
+struct WorkerLost : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+/// The pool was terminated before the result was there.
+struct Terminated : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
 /// A callback threw; what it threw is nested. By then the answer itself is known.
 struct CallbackError : std::runtime_error {
   using std::runtime_error::runtime_error;

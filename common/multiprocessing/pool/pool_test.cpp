@@ -1,7 +1,7 @@
 // What CPython's Pool does, row by row, on processes and on threads; where that is a trap, sturdy_test.cpp has the repair.
 #include <sstream>
 
-#include "test_tasks.hpp"
+#include "test_pools.hpp"
 
 namespace lab::pool {
 namespace {

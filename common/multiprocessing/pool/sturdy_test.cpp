@@ -3,7 +3,7 @@
 
 #include <random>
 
-#include "test_tasks.hpp"
+#include "test_pools.hpp"
 
 namespace lab::pool {
 namespace {
