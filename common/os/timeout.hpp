@@ -9,8 +9,8 @@
 
 namespace lab {
 
-/// A duration of any unit, or none: as long as it takes. So is more than a clock can count: seconds::max() must not overflow on its way
-/// to nanoseconds and be over at once. Less than nothing, and not a number, are 0.
+/// A duration of any unit, or none: as long as it takes. So is more than a clock can count: seconds::max() must not
+/// overflow on its way to nanoseconds and be over at once. Less than nothing, and not a number, are 0.
 class Timeout {
  public:
   Timeout(std::nullopt_t = std::nullopt) {}

@@ -173,7 +173,8 @@ inline void countdowns(benchmark::State& state) {
 }
 
 // ---- Five batches, four countdowns for each worker in each, submitted at once. A countdown takes about as long as the
-// scheduler's tick (4 ms where CONFIG_HZ is 250): the kernel may start two workers on one core, and moves one at a tick.
+// scheduler's tick (4 ms where CONFIG_HZ is 250): the kernel may start two workers on one core, and moves one at a
+// tick.
 struct Batches {
   double submitted = 0;      // seconds until all were submitted
   std::vector<double> ends;  // seconds until each was done

@@ -1,7 +1,7 @@
 // Lab 06 · Pool: which of eight ways to hand work to a pool?                        about 25 s
 //
-// Question   apply, map, imap, imap_unordered, starmap and their asynchronous forms: what does a task cost in each, when
-//            does the first result come, and what happens to a task whose worker is killed?
+// Question   apply, map, imap, imap_unordered, starmap and their asynchronous forms: what does a task cost in each,
+//            when does the first result come, and what happens to a task whose worker is killed?
 // Predict    Twelve tasks that wait 5 ms each, on four workers: how long by map, how long by apply in a loop?
 // Run        make lab-06
 // Vary       --workers 1,2,4,8 · --show order · --show squares · kWindow in common/multiprocessing/pool/pipeline.cpp

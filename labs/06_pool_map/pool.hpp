@@ -1,6 +1,6 @@
-// multiprocessing.Pool as CPython builds it: one task pipe that all workers read under a lock, one result pipe that they
-// write under another, and three threads. Where CPython has a trap, so has this; each is marked TRAP where it stands. The
-// pool to use is in common/multiprocessing/pool.
+// multiprocessing.Pool as CPython builds it: one task pipe that all workers read under a lock, one result pipe that
+// they write under another, and three threads. Where CPython has a trap, so has this; each is marked TRAP where it
+// stands. The pool to use is in common/multiprocessing/pool.
 //
 //   caller ──> task queue ──> TASK HANDLER ══ task pipe ══> workers ══ result pipe ══> RESULT HANDLER ──> caller
 //                                            one reads at a time      one writes at a time
@@ -56,13 +56,14 @@ inline int work(std::string_view argument, std::span<Descriptor> descriptors) {
   const Mapping memory = Mapping::of(descriptors[2]);
   Locks& locks = *reinterpret_cast<Locks*>(memory.data());
   pool::this_thread().worker = plan.name;
-  // TRAP: an initializer that throws ends the worker. It is replaced, the next one fails as well, and so on without end.
+  // TRAP: an initializer that throws ends the worker. It is replaced, the next one fails as well, and so on without
+  // end.
   if (!plan.initializer.empty()) pool::run_initializer(plan.initializer, plan.initargs);
   for (int done = 0; plan.tasks == 0 || done < plan.tasks; ++done) {
     std::optional<std::string> task;
     {
-      // TRAP: the lock is held over the whole blocking read. A worker that is killed while it waits for a task takes the
-      // lock with it, and no other ever reads one again.
+      // TRAP: the lock is held over the whole blocking read. A worker that is killed while it waits for a task takes
+      // the lock with it, and no other ever reads one again.
       const Held turn(locks.reading);
       task = receive_message(tasks, pool::kFrameLimit);
     }
@@ -230,7 +231,8 @@ class Pool : public pool::Methods {
     }
   }
 
-  // TRAP: a worker that has ended is replaced, and nobody asks what it was doing. Its task is lost, get() waits for ever.
+  // TRAP: a worker that has ended is replaced, and nobody asks what it was doing. Its task is lost, get() waits for
+  // ever.
   void handle_workers() {
     while (state() == State::run || (state() == State::close && !idle())) {
       std::vector<pollfd> polls{{changed_.get(), POLLIN, 0}};
@@ -289,8 +291,8 @@ class Pool : public pool::Methods {
     return starter_.start("faithful worker", plan.name, encode(plan),
                           {tasks_.first.get(), results_.second.get(), memory_file_.get()});
   }
-  // After close() threads and workers end by themselves; after terminate() processes by SIGTERM, and threads, which cannot
-  // be ended, when they have finished their task and find the pipes closed.
+  // After close() threads and workers end by themselves; after terminate() processes by SIGTERM, and threads, which
+  // cannot be ended, when they have finished their task and find the pipes closed.
   void end() {
     for (std::thread* thread : {&worker_handler_, &task_handler_, &result_handler_}) {
       if (!thread->joinable()) continue;

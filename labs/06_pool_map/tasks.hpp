@@ -1,5 +1,5 @@
-// The tasks of the experiments, known to parent and workers by name, and the pools they run in: Pool is the sturdy one of
-// common/multiprocessing, faithful::Pool that of this lab's pool.hpp.
+// The tasks of the experiments, known to parent and workers by name, and the pools they run in: Pool is the sturdy one
+// of common/multiprocessing, faithful::Pool that of this lab's pool.hpp.
 #pragma once
 
 #include <algorithm>

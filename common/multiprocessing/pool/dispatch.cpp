@@ -48,7 +48,8 @@ void Engine::refuse(const std::shared_ptr<Job>& job, std::size_t chunk, const st
   wake();
 }
 
-// The job's last reference may be this one, and with it go values and callbacks, which are the user's: not under the lock.
+// The job's last reference may be this one, and with it go values and callbacks, which are the user's: not under the
+// lock.
 void Engine::leave(const Job& job) {
   decltype(jobs_)::node_type gone;
   const std::lock_guard lock(mutex_);

@@ -1,7 +1,8 @@
-// What is under a Pool: the workers, what waits to be sent to them, and two threads. The result handler takes in replies,
-// completes jobs, calls back, and keeps the workers busy; the worker handler, which may have to wait for the fork server,
-// replaces those that have ended. There is no task handler, as CPython has: the caller writes its task to an idle worker
-// itself, and that is one wake-up less in a task's round trip. An imap has a thread of its own, which reads its input.
+// What is under a Pool: the workers, what waits to be sent to them, and two threads. The result handler takes in
+// replies, completes jobs, calls back, and keeps the workers busy; the worker handler, which may have to wait for the
+// fork server, replaces those that have ended. There is no task handler, as CPython has: the caller writes its task to
+// an idle worker itself, and that is one wake-up less in a task's round trip. An imap has a thread of its own, which
+// reads its input.
 //
 //    engine.cpp   from start to end       result_handler.cpp      dispatch.cpp   which worker is sent what
 //    pipeline.cpp   several chunks to a worker at once             worker_handler.cpp   a worker has ended
@@ -21,25 +22,26 @@ namespace lab::pool {
 
 /// What a reply says about a chunk of this task, where it was an error its own type again.
 Outcome outcome_of(const std::string& task, Reply kind, std::string_view rest);
-/// Lets a job take in what a chunk came back with, whatever that is: what cannot be decoded is that chunk's error, what a
-/// callback throws is said. True once the job is complete.
+/// Lets a job take in what a chunk came back with, whatever that is: what cannot be decoded is that chunk's error, what
+/// a callback throws is said. True once the job is complete.
 bool complete_with(Job& job, std::size_t chunk, const Outcome& outcome);
 
 class Engine : public std::enable_shared_from_this<Engine> {
  public:
-  /// Starts the workers. Throws std::invalid_argument for options that make no sense, std::system_error when one cannot be
-  /// started; then none is left.
+  /// Starts the workers. Throws std::invalid_argument for options that make no sense, std::system_error when one cannot
+  /// be started; then none is left.
   static std::shared_ptr<Engine> make(const Options& options);
   explicit Engine(const Options& options);
   ~Engine();
-  /// Terminates it and waits until its threads have ended; where one of them is the caller, that waits instead. In a forked copy of the
-  /// process, where none of them is, it keeps the copy for ever: its locks may be taken by threads that are not there.
+  /// Terminates it and waits until its threads have ended; where one of them is the caller, that waits instead. In a
+  /// forked copy of the process, where none of them is, it keeps the copy for ever: its locks may be taken by threads
+  /// that are not there.
   static void let_go(std::shared_ptr<Engine> engine);
 
   /// Refuses when the pool is not running, or in a process forked from its own: NotRunning.
   void check_running() const;
-  /// Makes the job known and queues its chunks, but for those that were refused: they come back with these errors. Throws
-  /// NotRunning.
+  /// Makes the job known and queues its chunks, but for those that were refused: they come back with these errors.
+  /// Throws NotRunning.
   void submit(const std::shared_ptr<Job>& job, std::size_t chunks,
               const std::map<std::size_t, std::exception_ptr>& refused);
   /// Makes the job known; its chunks follow by give() or refuse(). Throws NotRunning.

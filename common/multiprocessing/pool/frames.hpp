@@ -1,5 +1,6 @@
-// What travels between a pool and one of its workers: chunks there, replies back, each a length and a body. Frames are built in place and
-// taken apart without waiting for the rest of one: the pool's thread must never wait for a single worker.
+// What travels between a pool and one of its workers: chunks there, replies back, each a length and a body. Frames are
+// built in place and taken apart without waiting for the rest of one: the pool's thread must never wait for a single
+// worker.
 #pragma once
 
 #include <unistd.h>

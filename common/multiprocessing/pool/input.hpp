@@ -9,9 +9,10 @@
 
 namespace lab::pool {
 
-/// Reads items, each from next() and none at the end, to the end, or until nobody wants more. At most `ahead` chunks are
-/// read that nobody has taken. give(chunk, refused) is told of each; `refused` is the error of an item that cannot be
-/// encoded. An error of the input takes the place of the chunk it was to be part of. True when that completes the job.
+/// Reads items, each from next() and none at the end, to the end, or until nobody wants more. At most `ahead` chunks
+/// are read that nobody has taken. give(chunk, refused) is told of each; `refused` is the error of an item that cannot
+/// be encoded. An error of the input takes the place of the chunk it was to be part of. True when that completes the
+/// job.
 template <class R, class Next, class Give>
 bool read_items(Stream<R>& stream, std::size_t ahead, Next next, Give give) {
   std::exception_ptr broken;

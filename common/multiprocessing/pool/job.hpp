@@ -20,7 +20,8 @@ namespace lab::pool {
 struct TimeoutError : std::runtime_error {
   TimeoutError() : std::runtime_error("no result within the timeout") {}
 };
-/// The pool takes nothing any more, or will not answer: closed, terminated, broken, or another process's. The sentence says which.
+/// The pool takes nothing any more, or will not answer: closed, terminated, broken, or another process's. The sentence
+/// says which.
 struct NotRunning : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
@@ -37,7 +38,8 @@ struct CallbackError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// Throws NotRunning in a process forked from `owner`: the pool's threads have not been copied, and nobody would answer.
+/// Throws NotRunning in a process forked from `owner`: the pool's threads have not been copied, and nobody would
+/// answer.
 inline void check_owner(pid_t owner) {
   if (::getpid() != owner)
     throw NotRunning("the pool belongs to another process, which this one was forked from: make one of its own");
@@ -49,8 +51,8 @@ struct Outcome {
   std::exception_ptr error;
 };
 
-/// One call: its tasks in chunks, and what came back. Chunks are given out and accepted by number, from 0. One thread alone completes it, the
-/// pool's result handler; any may wait for it.
+/// One call: its tasks in chunks, and what came back. Chunks are given out and accepted by number, from 0. One thread
+/// alone completes it, the pool's result handler; any may wait for it.
 class Job {
  public:
   Job(std::string function) : task(std::move(function)) {}
@@ -61,8 +63,8 @@ class Job {
     std::size_t first = 0, items = 0;
   };
   virtual Chunk chunk(std::size_t number) const = 0;
-  /// Takes in what a chunk came back with; true once the job is complete. Throws MessageError for bytes that are no such
-  /// results (the chunk is then still missing) and CallbackError.
+  /// Takes in what a chunk came back with; true once the job is complete. Throws MessageError for bytes that are no
+  /// such results (the chunk is then still missing) and CallbackError.
   virtual bool accept(std::size_t number, const Outcome& outcome) = 0;
   /// Makes it ready as it is, without calling anybody back.
   virtual void publish() = 0;

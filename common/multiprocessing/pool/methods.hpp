@@ -1,5 +1,5 @@
-// The eight methods of a pool, for whoever can submit a job: they cut the input into chunks and make the job that takes the
-// results in.
+// The eight methods of a pool, for whoever can submit a job: they cut the input into chunks and make the job that takes
+// the results in.
 #pragma once
 
 #include "input.hpp"

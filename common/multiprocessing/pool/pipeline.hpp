@@ -1,11 +1,12 @@
-// Sending ahead: several chunks are on their way to a worker at once, so that it never sleeps between two short ones. Most
-// of what a task costs is waking somebody up; with the next chunk in its pipe already a worker need not be woken, and its
-// replies are taken in many at a time. That is pipelining, and why map with chunks of 1 costs a small part of a round trip.
+// Sending ahead: several chunks are on their way to a worker at once, so that it never sleeps between two short ones.
+// Most of what a task costs is waking somebody up; with the next chunk in its pipe already a worker need not be woken,
+// and its replies are taken in many at a time. That is pipelining, and why map with chunks of 1 costs a small part of a
+// round trip.
 //
-// What is sent ahead is bounded by a window: it doubles as long as replies come fast, and falls back to 1 when one is slow.
-// A chunk must not wait behind a long one while another worker is idle: what a worker has not begun is taken back then.
-// Otherwise a task that waits for a later one might wait for ever: where the workers share one queue, as in CPython, it does
-// not.
+// What is sent ahead is bounded by a window: it doubles as long as replies come fast, and falls back to 1 when one is
+// slow. A chunk must not wait behind a long one while another worker is idle: what a worker has not begun is taken back
+// then. Otherwise a task that waits for a later one might wait for ever: where the workers share one queue, as in
+// CPython, it does not.
 #pragma once
 
 #include <deque>

@@ -43,8 +43,8 @@ class Pool : public Methods {
   /// Ends the workers, whatever they are doing (SIGTERM, after 2 s SIGKILL); a thread cannot be ended and finishes its
   /// task. What is pending fails with Terminated.
   void terminate() { engine_->terminate(); }
-  /// Waits until all is done after close() or terminate(), and the workers have ended; false when the time is over first.
-  /// The inputs of all imaps are then read to their ends, whoever may take the results.
+  /// Waits until all is done after close() or terminate(), and the workers have ended; false when the time is over
+  /// first. The inputs of all imaps are then read to their ends, whoever may take the results.
   bool join(const Timeout& timeout = {}) { return engine_->join(timeout); }
 
   int size() const { return engine_->size(); }

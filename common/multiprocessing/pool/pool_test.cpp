@@ -1,4 +1,5 @@
-// What CPython's Pool does, row by row, on processes and on threads; where that is a trap, sturdy_test.cpp has the repair.
+// What CPython's Pool does, row by row, on processes and on threads; where that is a trap, sturdy_test.cpp has the
+// repair.
 #include <sstream>
 
 #include "test_pools.hpp"

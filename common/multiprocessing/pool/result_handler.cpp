@@ -195,8 +195,9 @@ void Engine::abandon_all(const std::exception_ptr& error) {
   }
 }
 
-// When the pool is over: true once no worker is left. After close() they end by themselves, however long their finalizers
-// take; at terminate() processes get SIGTERM, after 2 s SIGKILL. A thread cannot be ended: it finishes its task.
+// When the pool is over: true once no worker is left. After close() they end by themselves, however long their
+// finalizers take; at terminate() processes get SIGTERM, after 2 s SIGKILL. A thread cannot be ended: it finishes its
+// task.
 bool Engine::stop_workers(Deadline& kill_at) {
   constexpr auto patience = std::chrono::seconds(2);
   const std::lock_guard lock(mutex_);

@@ -114,8 +114,8 @@ class MapJob : public Answer<std::vector<R>> {
   std::size_t missing_;
 };
 
-/// The handle of an asynchronous call. May be copied, and dropped before the answer is there. Each get() gives a copy of
-/// the value.
+/// The handle of an asynchronous call. May be copied, and dropped before the answer is there. Each get() gives a copy
+/// of the value.
 template <class V>
 class AsyncResult {
  public:

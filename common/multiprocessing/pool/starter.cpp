@@ -16,7 +16,6 @@ namespace {
 
 // What every worker process does before its own entry, which the argument names.
 int settle_in(std::string_view argument, std::span<Descriptor> descriptors) {
-  std::signal(SIGPIPE, SIG_IGN);
   // A task that calls exit() must not run the exit handlers inherited from the parent, nor flush its buffers a second
   // time.
   ::on_exit([](int status, void*) { std::fflush(nullptr), ::_exit(status); }, nullptr);
@@ -63,17 +62,12 @@ std::unique_ptr<start::Child> Starter::start(const std::string& entry, const std
                      .daemon = true,  // as CPython's are: it may have no children of its own
                      .parent = ::getpid(),
                      .parent_name = start::self().name};
-<<<<<<< HEAD
-  if (vehicle_ == Vehicle::threads) return start_child(start::Method::thread, std::move(order), descriptors);
-  return start_child(*nursery_, order, descriptors);
-=======
   if (!process) return start_child(start::Method::thread, std::move(order), descriptors);
-  return std::make_unique<NurserysChild>(nursery_->start(order, descriptors));
->>>>>>> 2dc0c51 (Make lab 06's pool CPython's own, in one file, with its traps)
+  return start_child(*nursery_, order, descriptors);
 }
 
-bool Starter::nursery_lost(
-    start::Child& child) const {  // its end of the sentinel was closed, and no status sent before
+// Its end of the sentinel was closed, and no status sent before.
+bool Starter::nursery_lost(start::Child& child) const {
   char byte = 0;
   return vehicle_ == Vehicle::processes && ::recv(child.sentinel(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
 }

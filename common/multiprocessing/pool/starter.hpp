@@ -1,4 +1,5 @@
-// Who starts a pool's workers: the fork server forks processes (here it is called the nursery), or they are threads of this process.
+// Who starts a pool's workers: the fork server forks processes (here it is called the nursery), or they are threads of
+// this process.
 #pragma once
 
 #include <memory>
@@ -27,9 +28,9 @@ int allowed_cpus();
 
 class Starter {
  public:
-  /// Throws std::invalid_argument for options that make no sense, std::logic_error in a daemon, which may have no children,
-  /// std::system_error when there is no nursery to be had. From then on the program ignores SIGPIPE, unless it had other
-  /// plans for it: a worker that has died is an error code, not our end.
+  /// Throws std::invalid_argument for options that make no sense, std::logic_error in a daemon, which may have no
+  /// children, std::system_error when there is no nursery to be had. From then on the program ignores SIGPIPE, unless
+  /// it had other plans for it: a worker that has died is an error code, not our end.
   explicit Starter(const Options& options);
 
   /// The next worker's name: "ForkPoolWorker-3".

@@ -8,8 +8,8 @@
 
 namespace lab::pool {
 
-/// Chunks come in from the reader of the input (read_input), replies from the result handler; parts go out to who takes the
-/// results.
+/// Chunks come in from the reader of the input (read_input), replies from the result handler; parts go out to who takes
+/// the results.
 template <class R>
 class Stream : public Job {
  public:
@@ -21,8 +21,8 @@ class Stream : public Job {
     std::exception_ptr error;
   };
 
-  // The reader's side. add() gives the chunk's number, after waiting while `ahead` chunks have been read that nobody has
-  // taken; none when nobody wants it any more.
+  // The reader's side. add() gives the chunk's number, after waiting while `ahead` chunks have been read that nobody
+  // has taken; none when nobody wants it any more.
   std::optional<std::size_t> add(std::string arguments, std::size_t items, std::size_t ahead) {
     auto held = lock();
     const auto room = [&] { return added_ - taken_ < ahead || (read_on_ && !dropped_); };

@@ -1,4 +1,5 @@
-// Tasks for the tests of pools, what tests see of them through shared memory, and the nursery, forked before any thread.
+// Tasks for the tests of pools, what tests see of them through shared memory, and the nursery, forked before any
+// thread.
 #pragma once
 
 #include <gtest/gtest.h>

@@ -10,9 +10,9 @@
 
 namespace lab::pool {
 
-/// A worker's words in memory it shares with the pool. Several small chunks may be on their way to a worker; it begins one
-/// only if the pool has not taken it back meanwhile for a worker that is idle. After the worker's death the same words
-/// tell which chunk it had begun: that one is lost, the others just go elsewhere.
+/// A worker's words in memory it shares with the pool. Several small chunks may be on their way to a worker; it begins
+/// one only if the pool has not taken it back meanwhile for a worker that is idle. After the worker's death the same
+/// words tell which chunk it had begun: that one is lost, the others just go elsewhere.
 class Begun {
  public:
   static constexpr std::uint64_t kSlots = 32;  ///< more chunks than these are never on their way at once
@@ -41,16 +41,17 @@ enum class Reply : char { values = 'v', error = 'e', initializer_failed = 'i' };
 /// Its parts; what it says is not looked into. Throws Garbled.
 std::tuple<std::uint64_t, Reply, std::string_view> parse_reply(std::string_view frame);
 
-/// Runs the tasks of a chunk one after another, on arguments taken off `in`, and appends 'v' and the results to `reply`, or 'e' and the error:
-/// the first failure ends the chunk. Passes on what a task throws that is no std::exception.
+/// Runs the tasks of a chunk one after another, on arguments taken off `in`, and appends 'v' and the results to
+/// `reply`, or 'e' and the error: the first failure ends the chunk. Passes on what a task throws that is no
+/// std::exception.
 void run_chunk(const std::string& task, std::uint64_t items, Decoder& in, Encoder& reply);
 /// Runs a task for its effect, on encoded arguments. Throws what it throws.
 void run_initializer(const std::string& task, std::string_view arguments);
 /// 'e' and an error, as run_chunk has it.
 std::string error_reply(const std::string& task, const std::exception& error);
 
-/// Who the calling thread is: the name of the worker that runs the calling task, and the number of its pool; "MainProcess" and 0 elsewhere.
-/// Other threads of a pool, which may run a user's code too, have its number as well.
+/// Who the calling thread is: the name of the worker that runs the calling task, and the number of its pool;
+/// "MainProcess" and 0 elsewhere. Other threads of a pool, which may run a user's code too, have its number as well.
 struct Identity {
   std::string worker = "MainProcess";
   std::uint64_t pool = 0;

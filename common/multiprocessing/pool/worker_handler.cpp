@@ -1,6 +1,6 @@
-// A worker has ended: by its last task, by its initializer, by a signal. What it had begun is lost, what it had not goes
-// elsewhere, and the worker handler replaces it. Where the system refuses that, the others go on and it is tried again.
-// The pool is broken when none is left, and after several that did not even start.
+// A worker has ended: by its last task, by its initializer, by a signal. What it had begun is lost, what it had not
+// goes elsewhere, and the worker handler replaces it. Where the system refuses that, the others go on and it is tried
+// again. The pool is broken when none is left, and after several that did not even start.
 #include <fmt/format.h>
 
 #include <csignal>
