@@ -10,10 +10,9 @@
 
 namespace lab {
 
-void send_message(int fd, std::string_view body, Deadline deadline) {
-  if (body.size() > UINT32_MAX) throw MessageError("a message cannot be longer than 4294967295 bytes");
-  auto length = static_cast<std::uint32_t>(body.size());
-  std::array<iovec, 2> parts{iovec{&length, sizeof length}, iovec{const_cast<char*>(body.data()), body.size()}};
+void send_frame(int fd, std::string_view header, std::string_view body, Deadline deadline) {
+  std::array<iovec, 2> parts{iovec{const_cast<char*>(header.data()), header.size()},
+                             iovec{const_cast<char*>(body.data()), body.size()}};
   msghdr frame{};
   frame.msg_iov = parts.data();
   frame.msg_iovlen = parts.size();
@@ -30,6 +29,22 @@ void send_message(int fd, std::string_view body, Deadline deadline) {
   }
 }
 
+std::string receive_body(int fd, std::size_t length, Deadline deadline) {
+  std::string body;
+  for (std::size_t at = 0; at < length; at = body.size()) {
+    body.resize(std::min(length, std::max<std::size_t>(4 * at, 256 << 10)));
+    const auto room = std::as_writable_bytes(std::span(body)).subspan(at);
+    if (read_full(fd, room, deadline) < room.size()) throw MessageError("got end of file during a message");
+  }
+  return body;
+}
+
+void send_message(int fd, std::string_view body, Deadline deadline) {
+  if (body.size() > UINT32_MAX) throw MessageError("a message cannot be longer than 4294967295 bytes");
+  const auto length = static_cast<std::uint32_t>(body.size());
+  send_frame(fd, {reinterpret_cast<const char*>(&length), sizeof length}, body, deadline);
+}
+
 std::optional<std::string> receive_message(int fd, std::size_t limit, Deadline deadline) {
   std::uint32_t length = 0;
   const std::size_t got = read_full(fd, std::as_writable_bytes(std::span(&length, 1)), deadline);
@@ -39,14 +54,7 @@ std::optional<std::string> receive_message(int fd, std::size_t limit, Deadline d
     throw MessageError("message of " + std::to_string(length) + " bytes is beyond the limit of " +
                        std::to_string(limit));
   }
-  // A length is only a claim: room grows with what has arrived.
-  std::string body;
-  for (std::size_t at = 0; at < length; at = body.size()) {
-    body.resize(std::min<std::size_t>(length, std::max<std::size_t>(4 * at, 256 << 10)));
-    const auto room = std::as_writable_bytes(std::span(body)).subspan(at);
-    if (read_full(fd, room, deadline) < room.size()) throw MessageError("end of file inside a message");
-  }
-  return body;
+  return receive_body(fd, length, deadline);
 }
 
 }  // namespace lab

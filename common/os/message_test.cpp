@@ -82,7 +82,7 @@ TEST(Message, CutShortIsRefusedWhereverTheCut) {
   for (std::size_t n = 1; n < whole.size(); ++n) {
     const Descriptor reader = holding(whole.substr(0, n));
     EXPECT_EQ(message_of([&] { receive_message(reader.get()); }),
-              n < 4 ? "end of file inside a message's length" : "end of file inside a message");
+              n < 4 ? "end of file inside a message's length" : "got end of file during a message");
   }
 }
 

@@ -5,7 +5,6 @@
 #include <fmt/format.h>
 #include <poll.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 
 #include <algorithm>
 #include <array>
@@ -62,16 +61,8 @@ int Connection::fileno() const {
 void Connection::send_bytes(std::string_view message) {
   const int fd = fileno();
   if (!writable_) throw NotOpen("this end of the pipe is read-only");
-  // Header and body in one system call: one wake-up of the reader, and up to PIPE_BUF (4096) bytes in one piece.
-  Header header(message.size());
-  std::array<iovec, 2> parts{iovec{header.bytes.data(), header.size},
-                             iovec{const_cast<char*>(message.data()), message.size()}};
-  // A signal may keep the write from starting, a pipe that is nearly full cut it short: write_all sends what is left.
-  const ssize_t sent = ::writev(fd, parts.data(), parts.size());
-  if (sent < 0 && errno != EINTR && errno != EAGAIN) throw_errno("cannot send a message");
-  const std::size_t done = sent < 0 ? 0 : static_cast<std::size_t>(sent), in_header = std::min(done, header.size);
-  write_all(fd, std::as_bytes(std::span(header.bytes.data(), header.size)).subspan(in_header));
-  write_all(fd, std::as_bytes(std::span(message)).subspan(done - in_header));
+  const Header header(message.size());  // with the body in one system call: one wake-up of the reader, and up to PIPE_BUF
+  send_frame(fd, {header.bytes.data(), header.size}, message);  // (4096) bytes in one piece
 }
 
 void Connection::read_exactly(std::span<std::byte> bytes, bool message_began) const {
@@ -99,22 +90,16 @@ std::size_t Connection::read_length(std::size_t maximum) {
                                  maximum, closed() ? "closed" : "write-only"));
 }
 
-std::string Connection::recv_bytes(std::size_t maximum) { return read_body(read_length(maximum)); }
-
-std::string Connection::read_body(std::size_t length) const {
-  std::string body;  // a length is only a claim: room grows with what has arrived
-  for (std::size_t at = 0; at < length; at = body.size()) {
-    body.resize(std::min(length, std::max<std::size_t>(4 * at, 256 << 10)));
-    read_exactly(std::as_writable_bytes(std::span(body)).subspan(at), true);
-  }
-  return body;
+std::string Connection::recv_bytes(std::size_t maximum) {
+  const std::size_t length = read_length(maximum);
+  return receive_body(fileno(), length);
 }
 
 std::size_t Connection::recv_bytes_into(std::span<std::byte> buffer, std::size_t offset) {
   if (offset > buffer.size())
     throw std::invalid_argument(fmt::format("offset {} is outside a buffer of {} bytes", offset, buffer.size()));
   const std::size_t length = read_length(std::max(kMessageLimit, buffer.size()));
-  if (length > buffer.size() - offset) throw BufferTooShort(read_body(length));
+  if (length > buffer.size() - offset) throw BufferTooShort(receive_body(fileno(), length));
   read_exactly(buffer.subspan(offset, length), true);
   return length;
 }

@@ -76,7 +76,6 @@ class Connection {
  private:
   void read_exactly(std::span<std::byte> bytes, bool message_began) const;
   std::size_t read_length(std::size_t maximum);
-  std::string read_body(std::size_t length) const;
 
   Descriptor end_;
   bool readable_ = false, writable_ = false;
