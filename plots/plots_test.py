@@ -24,7 +24,7 @@ from series import Point, Series  # noqa: E402
 
 FIGURES = {"01_cores": ("workers", "amdahl", "machine"), "02_gil": ("timeline", "speed_up", "convoy"),
            "04_start_methods": ("cost", "memory", "inheritance"), "05_pipe": ("size", "one_byte", "streaming"),
-           "06_pool_map": ("timeline", "cost")}
+           "06_pool_map": ("timeline", "cost"), "11_queue_sentinels": ("break_even", "sentinels")}
 NAMES = {f"{lab}_{figure}{kind}" for lab, figures in FIGURES.items() for figure in figures
          for kind in (".svg", ".png", ".csv")}
 
@@ -59,6 +59,7 @@ class Drawing(unittest.TestCase):
             synthetic.store(self.root / machine, synthetic.starts(machine))
             synthetic.store(self.root / machine, synthetic.pipe(machine, size="normal" if machine == "small" else "full"))
             synthetic.store(self.root / machine, synthetic.pool(machine), synthetic.pool_trace())
+            synthetic.store(self.root / machine, synthetic.queues(machine), synthetic.queues_trace())
         status, printed, said = self.draw()
         self.assertEqual((status, printed.count("\n"), said), (0, sum(map(len, FIGURES.values())) * len(synthetic.MACHINES), ""))
         for machine in synthetic.MACHINES:
@@ -70,6 +71,7 @@ class Drawing(unittest.TestCase):
         synthetic.store(self.root / "m", synthetic.starts())
         synthetic.store(self.root / "m", synthetic.pipe())
         synthetic.store(self.root / "m", synthetic.pool(), synthetic.pool_trace())
+        synthetic.store(self.root / "m", synthetic.queues(), synthetic.queues_trace())
         self.assertEqual(self.draw()[0], 0)
         run = [sys.executable, "-B", str(HERE / "draw.py"), "--results", str(self.root), "--out", str(self.root / "again")]
         subprocess.run(run, check=True, timeout=100, stdout=subprocess.DEVNULL)

@@ -162,6 +162,26 @@ def pool_trace():
     return {"traceEvents": events}
 
 
+def queues(machine="small", rounds=15, size="normal", bad=lambda at: at in (3, 9)):
+    maker = Maker(rounds, bad)
+    for counts in (30, 300, 3000, 30000, 300000, 3000000):
+        items, work = min(max(60_000_000 // counts, 20), 2000), counts / 3
+        maker.add(f"sweep_serial/counts:{counts}", items * work)
+        maker.add(f"sweep_queue/workers:2/counts:{counts}", items * max(work / 2, 6000))
+    maker.add("sweep_queue/workers:1/counts:30", 2000 * 6000)
+    return record("11_queue_sentinels", machine, maker.runs, size)
+
+
+def queues_trace():
+    events = [{"name": "thread_name", "ph": "M", "pid": 1, "tid": t, "args": {"name": f"worker {t}" if t else "parent"}} for t in range(3)]
+    spans = [("works", w, 700.0 * n, 690) for w in (1, 2) for n in range(6)] + [("sends the sentinels", 0, 30.0, 4)]
+    for w in (1, 2):
+        spans += [("waits for a job", w, 4190.0, 5), ("reads a sentinel", w, 4200.0, 3), ("acknowledges", w, 4204.0, 4),
+                  ("takes an acknowledgement", 0, 4100.0 + 10 * w, 12)]
+    events += [{"name": what, "ph": "X", "ts": at, "dur": length, "pid": 1, "tid": tid} for what, tid, at, length in spans]
+    return {"traceEvents": events}
+
+
 def trace():
     events = [{"name": "thread_name", "ph": "M", "pid": 1, "tid": t, "args": {"name": f"thread {t}"}} for t in (1, 2)]
     chance, at = random.Random(3), {"new lock": 0.0, "old lock": 0.0}
