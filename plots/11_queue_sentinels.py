@@ -30,8 +30,7 @@ def break_even(result, form):
     ax = sheet.axes[0]
     shown = {"a loop": (loop, SERIAL), f"a queue, {most} workers": (queue, QUEUE)}
     value_axis(ax.yaxis, [v * factor for runs, _ in shown.values() for s in runs.values() for v in s.calm])
-    if work[both[-1]] > 30 * work[both[0]]:
-        ax.set_xscale("log")
+    value_axis(ax.xaxis, list(work.values()))
     ax.set_xlim(work[both[0]] / 1.5, work[both[-1]] * 1.5)
     ax.plot(list(work.values()), [w / most for w in work.values()], color=GREY, ls=(0, (4, 3)), lw=0.8, zorder=1)
     for words, (runs, look) in shown.items():
@@ -56,7 +55,7 @@ def sentinels(result, form):
     for span in spans:
         look, start, length = MESSAGES[span.name], (span.start - begin) / 1000, span.length / 1000
         ax.barh(tracks.index(span.thread), length, 0.6, left=start, color=look.colour, ec=GREY, lw=0.4, hatch=look.hatch)
-        if length < 0.1:  # a message is shorter than a line is wide
+        if length < 0.1 and span.name != "waits for a job":  # a message is shorter than a line is wide
             ax.plot([start], [tracks.index(span.thread)], color=look.colour, marker=look.marker, ms=5, mec="white", mew=0.5, zorder=5)
         named.setdefault(span.name, look)
         sheet.rows.append((span.thread, span.name, start, length))
