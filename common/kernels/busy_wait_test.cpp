@@ -12,7 +12,7 @@ TEST(BusyWait, EndsAtZero) {
 }
 
 TEST(BusyWait, EveryCountIsExecuted) {
-  const auto counting = [](std::uint64_t n) { return lab::instructions([n] { lab::busy_wait(n); }); };
+  const auto counting = [](std::uint64_t n) { return lab::instructions([n] { return lab::busy_wait(n); }); };
   const long few = counting(128), twice = counting(256), many = counting(1280);
   if (few < 0) GTEST_SKIP() << "ptrace is not permitted here";
   EXPECT_GE(twice - few, 128 * 2) << "at least a subtraction and a branch a count";
