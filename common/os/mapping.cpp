@@ -9,19 +9,15 @@
 #include <stdexcept>
 
 namespace lab {
-namespace {
 
-void* map_shared(int fd, std::size_t bytes) {
-  void* data = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | (fd < 0 ? MAP_ANONYMOUS : 0), fd, 0);
+Mapping Mapping::with(std::size_t bytes, int flags, int fd) {
+  void* data = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, flags, fd, 0);
   if (data == MAP_FAILED) throw_errno("cannot map " + std::to_string(bytes) + " bytes");
-  return data;
+  return {data, bytes};
 }
 
-}  // namespace
-
 Mapping Mapping::anonymous(std::size_t bytes) {
-  bytes = std::max<std::size_t>(bytes, 1);
-  return {map_shared(-1, bytes), bytes};
+  return with(std::max<std::size_t>(bytes, 1), MAP_SHARED | MAP_ANONYMOUS);
 }
 
 Mapping Mapping::of(const Descriptor& file) {
@@ -29,7 +25,7 @@ Mapping Mapping::of(const Descriptor& file) {
   if (::fstat(file.get(), &status) < 0) throw_errno("cannot look at a file to map");
   if (status.st_size <= 0) throw std::invalid_argument("cannot map an empty file");
   const auto bytes = static_cast<std::size_t>(status.st_size);
-  return {map_shared(file.get(), bytes), bytes};
+  return with(bytes, MAP_SHARED, file.get());
 }
 
 Mapping::~Mapping() {

@@ -20,6 +20,9 @@ class Mapping {
   static Mapping anonymous(std::size_t bytes);
   /// Maps all of an open file or memfd, shared. Throws std::system_error; std::invalid_argument for an empty file.
   static Mapping of(const Descriptor& file);
+  /// What mmap makes of these flags, readable and writable; without MAP_ANONYMOUS, of the file `fd` from its start on.
+  /// Throws std::system_error.
+  static Mapping with(std::size_t bytes, int flags, int fd = -1);
 
   Mapping(Mapping&& other) noexcept
       : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
