@@ -212,7 +212,7 @@ int run_lab(const std::string& name, int argc, char** argv, Experiment experimen
   }
   const std::vector<Variant> every = list_variants(line);
   const auto counts_workers = [](const Variant& v) { return v.name.find("workers:") != std::string::npos; };
-  if (!line.workers.empty() && std::none_of(every.begin(), every.end(), counts_workers))
+  if (!line.workers.empty() && !lab.takes_workers && std::none_of(every.begin(), every.end(), counts_workers))
     say("{}: no variant of this lab takes a number of workers; --workers changes nothing\n", name);
   if (!lab.trace && line.trace.value_or(false) && line.part.empty())
     say("{}: this lab has no timeline; --trace changes nothing\n", name);

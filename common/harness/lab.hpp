@@ -50,6 +50,8 @@ struct Lab {
   std::function<void(Trace&)> trace;
   /// Demonstrations for --show NAME, run instead of the experiment; their output goes to stdout.
   std::vector<std::pair<std::string, std::function<void()>>> shows;
+  /// That --workers changes something, where no variant is named for a number of workers.
+  bool takes_workers = false;
   /// Runs instead of the experiment where the lab's own options ask for that; returns the exit status.
   std::function<int()> instead;
 };
