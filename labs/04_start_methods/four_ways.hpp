@@ -232,8 +232,10 @@ inline void bare_vfork() {
 }
 /// main returns 0 at once when this is its only argument: what is left is exec and the loader's work.
 inline constexpr const char* kReturnAtOnce = "--return-at-once";
-inline void bare_spawn() { expect_success(start_program("/proc/self/exe", {kReturnAtOnce})); }
-/// A program with nothing to load: statically linked, and empty. What it costs is the kernel's part of a spawn.
+inline void bare_spawn_lab() { expect_success(start_program("/proc/self/exe", {kReturnAtOnce})); }
+/// The program that a spawned Process of this lab runs: the workers' code alone, statically linked.
+inline void bare_spawn() { expect_success(start_program(WORKER_PROGRAM, {kReturnAtOnce})); }
+/// A program with nothing to load, and empty. What it costs is the kernel's part of a spawn.
 inline void bare_spawn_empty() { expect_success(start_program(EMPTY_PROGRAM, {})); }
 /// bare_fork, and a byte there and back over a Unix socket twice: what a fork server cannot do without.
 inline void bare_fork_and_round_trips() {

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -41,12 +42,14 @@ inline int look(std::string_view argument, std::span<Descriptor> out) {
   const int unlisted = decode<int>(argument);
   sigset_t mask;
   ::pthread_sigmask(SIG_BLOCK, nullptr, &mask);
+  cpu_set_t cpus;
+  const bool one_cpu = ::sched_getaffinity(0, sizeof cpus, &cpus) == 0 && CPU_COUNT(&cpus) == 1;
   Inherited seen{.memory = value == 1,
                  .descriptor = ::fcntl(unlisted, F_GETFD) >= 0,
                  .environment = std::getenv(kVariable) != nullptr,
                  .held_lock = !lock.try_lock(),
                  .signal_mask = ::sigismember(&mask, SIGUSR2) == 1,
-                 .affinity = bound_to().size() == 1};
+                 .affinity = one_cpu};
   if (!seen.held_lock) lock.unlock();
   send_message(out[0].get(), encode(seen));
   return 0;

@@ -53,6 +53,7 @@ inline const std::map<std::string, void (*)()> kJobs{
     {"bare_thread", four_ways::bare_thread},
     {"bare_fork", four_ways::bare_fork},
     {"bare_vfork", four_ways::bare_vfork},
+    {"bare_spawn_lab", four_ways::bare_spawn_lab},
     {"bare_spawn", four_ways::bare_spawn},
     {"bare_spawn_empty", four_ways::bare_spawn_empty},
     {"bare_fork_and_round_trips", four_ways::bare_fork_and_round_trips}};

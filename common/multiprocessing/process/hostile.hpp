@@ -15,7 +15,7 @@
 
 #include "common/multiprocessing/process/fork_messages.hpp"
 #include "common/multiprocessing/process/forkserver.hpp"
-#include "common/multiprocessing/process/tracked_names.hpp"
+#include "common/multiprocessing/process/resource_tracker.hpp"
 #include "common/multiprocessing/process/worker.hpp"
 #include "common/os/codec.hpp"
 

@@ -25,7 +25,7 @@ struct Process::State {
   std::unique_ptr<Child> child;  // from start() to close()
   std::optional<int> code;
   bool closed = false;
-  std::mutex mutex;  // of code: several threads may join
+  std::mutex mutex;  // of code and child: several threads may join, and signal
 
   std::optional<int> wait(Deadline deadline) {
     // Nobody may hold the lock while it waits: a short look would wait as long.
@@ -33,6 +33,11 @@ struct Process::State {
     const std::lock_guard lock(mutex);
     if (!code) code = child->take_exit_code();
     return code;
+  }
+  void send_signal(int signal) {
+    if (wait(kAtOnce)) return;  // ended: there is nobody to hear it
+    const std::lock_guard lock(mutex);
+    child->send_signal(signal);
   }
 };
 
@@ -58,13 +63,13 @@ void end_children() {
   States running = reap();
   const Deadline patience = Clock::now() + std::chrono::seconds(1);
   for (const auto& state : running) {
-    if (state->order.daemon && state->method != Method::thread) state->child->send_signal(SIGTERM);
+    if (state->order.daemon && state->method != Method::thread) state->send_signal(SIGTERM);
   }
   for (const auto& state : running) {
     if (!state->order.daemon) {
       state->wait(Deadline::max());
     } else if (state->method != Method::thread && !state->wait(patience)) {
-      state->child->send_signal(SIGKILL);  // it ignores SIGTERM; CPython would wait for ever
+      state->send_signal(SIGKILL);  // it ignores SIGTERM; CPython would wait for ever
       state->wait(Deadline::max());
     }
   }
@@ -87,9 +92,6 @@ Process::Process(Method method, std::string entry, std::string argument, std::ve
   state_->method = method;
   state_->descriptors = std::move(descriptors);
 }
-
-Process::Process(Method method, std::string entry, std::string argument, std::vector<int> descriptors)
-    : Process(method, std::move(entry), std::move(argument), std::move(descriptors), Options{}) {}
 
 Process::State& Process::ours() const {
   if (!state_) throw Misuse("this process object has been moved from");
@@ -125,13 +127,9 @@ void Process::join(Timeout timeout) { started().wait(timeout.deadline()); }
 std::optional<int> Process::exit_code() { return ours().child ? state_->wait(kAtOnce) : std::nullopt; }
 bool Process::alive() { return ours().child && !state_->wait(kAtOnce); }
 
-void Process::send_signal(int signal) {
-  if (started().wait(kAtOnce)) return;  // ended: its pid may be somebody else's by now
-  state_->child->send_signal(signal);
-}
-void Process::terminate() { send_signal(SIGTERM); }
-void Process::kill() { send_signal(SIGKILL); }
-void Process::interrupt() { send_signal(SIGINT); }
+void Process::terminate() { started().send_signal(SIGTERM); }
+void Process::kill() { started().send_signal(SIGKILL); }
+void Process::interrupt() { started().send_signal(SIGINT); }
 
 void Process::close() {
   if (!state_ || state_->closed) return;

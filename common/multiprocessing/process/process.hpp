@@ -18,19 +18,21 @@ struct Misuse : std::logic_error {
   using std::logic_error::logic_error;
 };
 
+struct ProcessOptions {
+  std::string name;     ///< empty: "Process-1", "Process-2" ...
+  bool daemon = false;  ///< ended by SIGTERM when its parent ends; may have threads but no children of its own
+};
+
 /// A handle, as in Python: when it goes the worker does not. At the end of the starting process daemons are terminated
 /// and the others joined; when that is killed, all its workers are. Start from a thread that outlives the worker: a
 /// worker started by fork or spawn dies with the thread that started it.
 class Process {
  public:
-  struct Options {
-    std::string name;     ///< empty: "Process-1", "Process-2" ...
-    bool daemon = false;  ///< ended by SIGTERM when its parent ends; may have threads but no children of its own
-  };
+  using Options = ProcessOptions;
 
   /// Nothing runs yet. `entry` is a registered name. The descriptors are given to the entry as copies, in that order.
-  Process(Method method, std::string entry, std::string argument, std::vector<int> descriptors, Options options);
-  Process(Method method, std::string entry, std::string argument = "", std::vector<int> descriptors = {});
+  Process(Method method, std::string entry, std::string argument = "", std::vector<int> descriptors = {},
+          Options options = {});
   Process(Process&&) noexcept = default;
   Process& operator=(Process&&) noexcept = default;
 
@@ -60,7 +62,6 @@ class Process {
  private:
   friend std::vector<Process> active_children();
   explicit Process(std::shared_ptr<State> state) : state_(std::move(state)) {}
-  void send_signal(int signal);
   State& ours() const;
   State& started() const;
   std::shared_ptr<State> state_;

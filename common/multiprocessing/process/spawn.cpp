@@ -28,6 +28,10 @@ constexpr const char* kServer = "--lab-server";
 constexpr int kFirstDescriptor = 3;
 
 bool started_as_worker = false;
+std::string& executable() {
+  static auto& path = *new std::string("/proc/self/exe");
+  return path;
+}
 
 // Before any static object of this program could start a process: the C library hands main's arguments to constructors
 // too.
@@ -54,6 +58,7 @@ struct Attributes {
 }  // namespace
 
 bool bootstrapping() { return started_as_worker; }
+void set_executable(std::string path) { executable() = std::move(path); }
 
 void become_worker(int argc, char** argv) {
   if (!started_as_worker) return;
@@ -116,7 +121,7 @@ ChildProcess spawn(const Order& order, std::span<const int> descriptors, Bond bo
   argv.push_back(nullptr);
   flush_output();
   pid_t pid = 0;
-  check(::posix_spawn(&pid, "/proc/self/exe", &files.actions, &how.attributes, argv.data(), environ),
+  check(::posix_spawn(&pid, executable().c_str(), &files.actions, &how.attributes, argv.data(), environ),
         "cannot spawn a worker");
   ChildProcess child(pid);
   theirs.reset();  // else we would not hear that the only other holder, the worker, has died before it read all

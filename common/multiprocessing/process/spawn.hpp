@@ -3,6 +3,7 @@
 
 #include <csignal>
 #include <span>
+#include <string>
 
 #include "common/multiprocessing/process/worker.hpp"
 #include "common/os/children.hpp"
@@ -18,8 +19,12 @@ enum class Bond { dies_with_parent, outlives_parent };
 /// own.
 void become_worker(int argc, char** argv);
 
-/// Spawns /proc/self/exe (the very file that runs, even if it has been replaced) as a worker that runs `order` with
-/// these descriptors, which keep their numbers, and with the signal mask `mask`, if given. Throws
+/// The program that spawned workers, fork servers and resource trackers are from now on, as by
+/// multiprocessing.set_executable: it knows the same entries and begins with become_worker(), but need not load what only the
+/// rest of this one uses. Until then: /proc/self/exe, the very file that runs, even if it has been replaced.
+void set_executable(std::string path);
+
+/// Spawns that program as a worker that runs `order` with these descriptors, which keep their numbers, and with the signal mask `mask`, if given. Throws
 /// UnknownEntry before anything is started, std::system_error.
 ChildProcess spawn(const Order& order, std::span<const int> descriptors, Bond bond = Bond::dies_with_parent,
             const sigset_t* mask = nullptr);
