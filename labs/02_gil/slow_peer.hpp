@@ -3,13 +3,13 @@
 
 #include <poll.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 
 #include <array>
 #include <chrono>
 #include <thread>
 #include <vector>
 
+#include "common/os/children.hpp"
 #include "common/os/descriptor.hpp"
 #include "common/os/team.hpp"
 #include "gil.hpp"
@@ -24,8 +24,8 @@ class SlowPeer {
  public:
   SlowPeer() {
     auto [theirs, ours] = make_socket_pair(SOCK_STREAM);
-    pid_ = fork_child();
-    if (pid_ == 0) {
+    const pid_t pid = fork_child();
+    if (pid == 0) {
       leave([&, &there = theirs, &here = ours] {
         here.reset();  // else it would keep its own end-of-file from coming
         for (std::array<std::byte, 1> byte; read_full(there.get(), byte) == 1;) {
@@ -34,11 +34,8 @@ class SlowPeer {
         }
       });
     }
+    peer_ = ChildProcess(pid);  // killed with this object
     socket_ = std::move(ours);
-  }
-  ~SlowPeer() {
-    socket_.reset();  // the peer reads end-of-file and ends
-    wait_for_child(pid_);
   }
   SlowPeer(const SlowPeer&) = delete;
   SlowPeer& operator=(const SlowPeer&) = delete;
@@ -55,7 +52,7 @@ class SlowPeer {
 
  private:
   Descriptor socket_;
-  pid_t pid_ = -1;
+  ChildProcess peer_;
 };
 
 /// Asks the peer `trips` times, with the lock dropped while it waits, as an interpreter does. Returns the microseconds
