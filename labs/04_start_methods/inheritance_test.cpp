@@ -2,6 +2,7 @@
 #include "inheritance.hpp"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <array>
@@ -25,6 +26,17 @@ TEST(Inheritance, ASpawnedWorkerHasWhatExecKeeps) {
   EXPECT_FALSE(seen.memory || seen.descriptor || seen.held_lock);
   EXPECT_TRUE(seen.environment && seen.signal_mask);
   EXPECT_EQ(seen.affinity, bound_to().size() > 1);
+}
+
+TEST(Inheritance, TheDescriptorIsLookedForWhereverTheLimitIs) {
+  rlimit before{};
+  ::getrlimit(RLIMIT_NOFILE, &before);
+  const rlimit few{100, before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
+  const bool forked = inherited_by(Method::fork).descriptor, spawned = inherited_by(Method::spawn).descriptor;
+  ::setrlimit(RLIMIT_NOFILE, &before);
+  EXPECT_TRUE(forked);
+  EXPECT_FALSE(spawned);
 }
 
 TEST(Inheritance, AServersWorkerHasWhatTheServerHadBefore) {
