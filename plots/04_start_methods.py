@@ -8,8 +8,8 @@ from style import BLACK, BLUE, CURVES, GREEN, ORANGE, SKY, VERMILLION, Look, She
 
 METHODS = {"fork": Look(VERMILLION, "v"), "fork_huge_pages": Look(ORANGE, "^", (0, (4, 1.5, 1, 1.5))),
            "spawn": Look(BLUE, "o"), "forkserver": Look(GREEN, "s", (0, (6, 1.5))), "thread": Look(BLACK, "D", (0, (2, 1.5)))}
-FLOORS = {"bare_spawn": "floor: posix_spawn", "bare_fork": "floor: fork, _exit, wait", "bare_vfork": "floor: vfork",
-          "bare_thread": "floor: thread"}
+FLOORS = {"bare_spawn_lab": "spawn of the lab's own program", "bare_spawn": "floor: posix_spawn", "bare_spawn_empty": "an empty static program",
+          "bare_fork": "floor: fork, _exit, wait", "bare_vfork": "floor: vfork", "bare_thread": "floor: thread"}
 FLOOR = Look(GREY, "", (0, (4, 3)))
 EMPTY = 16  # MiB: where a parent of 0 stands on the logarithmic axis
 

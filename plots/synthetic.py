@@ -96,11 +96,11 @@ def starts(machine="small", rounds=15, size="normal", bad=lambda at: at in (3, 9
     maker = Maker(rounds, bad)
     for mib in (0, 64, 256, 1024):
         maker.add(f"fork/mib:{mib}", 2.4e5 + 1.5e4 * mib)
-        for name, nanoseconds in (("spawn", 1.6e6), ("forkserver", 3.2e5), ("thread", 3.3e4)):
+        for name, nanoseconds in (("spawn", 4.6e5), ("forkserver", 3.2e5), ("thread", 3.3e4)):
             maker.add(f"{name}/mib:{mib}", nanoseconds)
         if mib:
             maker.add(f"fork_huge_pages/mib:{mib}", 2.6e5 + 1.1e3 * mib)
-    for name, nanoseconds in (("spawn", 1.5e6), ("fork", 2e5), ("vfork", 3e4), ("thread", 2.1e4)):
+    for name, nanoseconds in (("spawn_lab", 1.5e6), ("spawn", 4.2e5), ("spawn_empty", 3.2e5), ("fork", 2e5), ("vfork", 3e4), ("thread", 2.1e4)):
         maker.add(f"bare_{name}", nanoseconds)
     made = record("04_start_methods", machine, maker.runs, size)
     made["lab"]["tables"]["memory of a worker"] = (
