@@ -17,7 +17,6 @@
 #include <mutex>
 #include <thread>
 
-#include "common/harness/claims.hpp"
 #include "common/multiprocessing/process/process.hpp"
 #include "common/multiprocessing/process/resource_tracker.hpp"
 #include "common/os/codec.hpp"
@@ -26,6 +25,13 @@
 namespace lab::start {
 
 using namespace std::chrono_literals;
+
+/// What was seen, and the sentence of evidence. (Not the harness's Seen: the workers' program knows no harness.)
+struct Sight {
+  bool holds;
+  std::string what;
+};
+
 inline constexpr Method kProcesses[] = {Method::fork, Method::spawn, Method::forkserver};
 
 inline int run(Method method, const std::string& entry, const std::string& argument = "") {
@@ -102,7 +108,7 @@ inline bool names_stay(bool tracked) {
 }
 
 /// A worker's crash ends the worker alone, by each start method that makes a process; a thread's ends its whole process.
-inline Seen crash_is_contained() {
+inline Sight crash_is_contained() {
   std::vector<std::string> said;
   bool contained = true;
   for (const Method method : kProcesses) {
@@ -118,7 +124,7 @@ inline Seen crash_is_contained() {
 }
 
 /// What a killed process has named in shared memory stays, unless a resource tracker knows of it.
-inline Seen names_outlive_their_makers() {
+inline Sight names_outlive_their_makers() {
   const bool untracked = names_stay(false), tracked = names_stay(true);
   return {.holds = untracked && !tracked,
           .what = fmt::format("of a killed process, a segment and a semaphore {}; with a tracker they {}",
@@ -126,7 +132,7 @@ inline Seen names_outlive_their_makers() {
 }
 
 /// A lock that another thread holds is locked for ever in a forked worker, and free in one that starts afresh.
-inline Seen forked_locks_stay_locked() {
+inline Sight forked_locks_stay_locked() {
   std::atomic<bool> held = false;
   const std::jthread other([&](const std::stop_token& stop) {
     const std::lock_guard hold(held_by_a_thread);
@@ -144,7 +150,7 @@ inline Seen forked_locks_stay_locked() {
 }
 
 /// A forked worker's private memory grows by the pages it writes to.
-inline Seen copies_what_it_touches() {
+inline Sight copies_what_it_touches() {
   constexpr std::size_t mib = 64;
   std::vector<std::string> said;
   bool as_touched = true;

@@ -19,14 +19,14 @@ namespace {
 
 TEST(Facts, Hold) {
   for (const auto& look : {crash_is_contained, names_outlive_their_makers, forked_locks_stay_locked}) {
-    const Seen seen = look();
+    const Sight seen = look();
     EXPECT_TRUE(seen.holds) << seen.what;
   }
 }
 
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // their shadow memory is private memory, too
 TEST(Facts, APrivatePageIsOneThatWasWrittenTo) {
-  const Seen seen = copies_what_it_touches();
+  const Sight seen = copies_what_it_touches();
   EXPECT_TRUE(seen.holds) << seen.what;
 }
 

@@ -33,17 +33,17 @@ void in_a_parent(benchmark::State& state, const char* job, std::int64_t mib = 0,
 
 void each_size(lab::Family* family, const lab::Options& options) {
   family->ArgName("mib");
-  for (const std::int64_t mib : parent_sizes(options.quick())) family->Arg(mib);
+  for (const std::int64_t mib : parent_sizes(options.quick(), lab::machine().real)) family->Arg(mib);
 }
 void each_huge_size(lab::Family* family, const lab::Options& options) {
   family->ArgName("mib");
-  for (const std::int64_t mib : parent_sizes(options.quick())) {
+  for (const std::int64_t mib : parent_sizes(options.quick(), lab::machine().real)) {
     if (mib > 0 && huge_pages_allowed()) family->Arg(mib);
   }
 }
 void smallest_and_largest(lab::Family* family, const lab::Options& options) {
   family->ArgName("mib")->Arg(0);
-  if (const std::int64_t largest = parent_sizes(options.quick()).back(); largest > 0) family->Arg(largest);
+  if (const std::int64_t largest = parent_sizes(options.quick(), lab::machine().real).back(); largest > 0) family->Arg(largest);
 }
 
 void declare(const char* job, void (*apply)(lab::Family*)) {
@@ -85,9 +85,15 @@ lab::Point crossover(std::int64_t largest) {
   });
 }
 
+template <auto look>
+lab::Seen seen() {
+  const auto [holds, what] = look();
+  return {holds, what};
+}
+
 lab::Lab experiment(const lab::Options& options) {
   using namespace lab;
-  const std::int64_t largest = parent_sizes(options.quick()).back(), quarter = largest / 4;
+  const std::int64_t largest = parent_sizes(options.quick(), lab::machine().real).back(), quarter = largest / 4;
   const std::string too_small = largest >= 256 ? "" : "1 GiB of free memory";
   return {
       .title = "Start methods: what does a new worker cost, and what does it inherit?",
@@ -137,19 +143,19 @@ lab::Lab experiment(const lab::Options& options) {
             .unit = " MiB"},
            {.id = "start.copy_on_write",
             .text = "A forked worker's private memory grows by the pages it writes to, within 10 %",
-            .measure = fact(copies_what_it_touches),
+            .measure = fact(seen<copies_what_it_touches>),
             .because = "both share a page until one of them writes"},
            {.id = "start.crash_is_contained",
             .text = "A crash ends the worker it happens in, and nobody else",
-            .measure = correctness(crash_is_contained)},
+            .measure = correctness(seen<crash_is_contained>)},
            {.id = "start.leak",
             .text = "A killed process leaves its segment and semaphore behind; a resource tracker removes them",
-            .measure = correctness(names_outlive_their_makers),
+            .measure = correctness(seen<names_outlive_their_makers>),
             .because = "names in /dev/shm belong to no process"},
            {.id = "start.fork_with_threads",
             .text = "A lock that another thread holds stays locked in a forked worker; spawned and server-forked ones "
                     "have it free",
-            .measure = correctness(forked_locks_stay_locked),
+            .measure = correctness(seen<forked_locks_stay_locked>),
             .because = "fork copies the lock, but only the thread that calls it"}},
       .floors = {{at("fork", 0), "bare_fork"},
                  {at("lesson_fork", 0), "bare_fork"},

@@ -15,7 +15,6 @@
 #include <tuple>
 #include <vector>
 
-#include "common/harness/lab.hpp"
 #include "common/multiprocessing/process/process.hpp"
 #include "common/os/message.hpp"
 
@@ -70,14 +69,15 @@ inline double field_mib(const char* file, const std::string& beginning) {
 /// Memory of the calling process that no other shares.
 inline double private_mib() { return field_mib("/proc/self/smaps_rollup", "Private_"); }
 
-/// Sizes of parents to measure, in MiB: 0, 64, 256 and, with --quick not, 1024, as far as the largest takes at most a quarter of
-/// the memory that is free here: all together take less than three times that.
-inline std::vector<std::int64_t> parent_sizes(bool quick) {
+/// Sizes of parents to measure, in MiB: 0, 64, 256 and, but for --quick, 1024, as far as the largest takes at most a quarter of
+/// the memory that is free here: all together take less than three times that. On a machine that is made up, where claims
+/// are listed and nothing is measured, there is enough.
+inline std::vector<std::int64_t> parent_sizes(bool quick, bool real) {
   double free = field_mib("/proc/meminfo", "MemAvailable");
   double limit = 0, used = 0;  // of a container; "max" when there is none
   std::ifstream ceiling("/sys/fs/cgroup/memory.max"), now("/sys/fs/cgroup/memory.current");
   if (ceiling >> limit && now >> used) free = std::min(free, (limit - used) / kMiB);
-  if (!machine().real) free = 4096;  // made up: claims are listed there, nothing is measured
+  if (!real) free = 4096;
   std::vector<std::int64_t> sizes{0};
   for (const std::int64_t mib : {64, 256, 1024}) {
     if (static_cast<double>(4 * mib) <= free && mib <= (quick ? 256 : 1024)) sizes.push_back(mib);
