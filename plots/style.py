@@ -39,6 +39,11 @@ LOOKS = {  # one look a variant, for the whole course; colour never speaks alone
     "ring": Look(VERMILLION, "v", (0, (2, 1.5))), "ring_same_cpu": Look(VERMILLION, "v"), "ring_stream": Look(VERMILLION, "v"),
     "spinning_ring": Look(ORANGE, "^", (0, (4, 1.5, 1, 1.5))), "spinning_ring_same_cpu": Look(ORANGE, "^"),
     "spinning_ring_stream": Look(ORANGE, "^"), "bare_ring_stream": Look(GREEN, "X"),
+    "naive_pool": Look(ORANGE, "^", (0, (4, 1.5, 1, 1.5)), "...."), "less_naive_pool": Look(BLUE, "o"),
+    "raw_value": Look(BLUE, "o"), "value": Look(VERMILLION, "v", (0, (2, 1.5))), "raw_array": Look(SKY, "D"),
+    "array": Look(PURPLE, "P"), "atomic": Look(GREEN, "s"),
+    "mapped_byte": Look(GREEN, "^"), "seek_and_read": Look(ORANGE, "D", (0, (6, 1.5))),
+    "pread": Look(VERMILLION, "v", (0, (2, 1.5))), "counted": Look(BLACK, "s"),
 }
 
 

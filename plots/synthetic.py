@@ -172,6 +172,39 @@ def queues(machine="small", rounds=15, size="normal", bad=lambda at: at in (3, 9
     return record("11_queue_sentinels", machine, maker.runs, size)
 
 
+def verify_pool(machine="small", rounds=15, size="normal", bad=lambda at: at in (3, 9)):
+    maker, workers = Maker(rounds, bad), MACHINES[machine]["cores"]
+    for number, serial in enumerate((10, 2.4e6, 4.3e6, 8e6)):
+        maker.add(f"serial/number:{number}", serial)
+        maker.add(f"naive_pool/number:{number}", 8e6 / workers)
+        maker.add(f"less_naive_pool/number:{number}", 8e6 / workers if number else 15)
+    maker.add("bare_workers", 7.9e6 / workers, workers=workers)
+    return record("12_verify_pool", machine, maker.runs, size)
+
+
+def flag(name, polls, machine="small", rounds=15, size="normal", bad=lambda at: at in (3, 9)):
+    """polls {function: (nanoseconds a poll, intervals)}; a candidate costs 5."""
+    maker, workers = Maker(rounds, bad), MACHINES[machine]["cores"]
+    each = 1_600_000 / workers
+    maker.add("no_flag", 5 * each, candidates=1_600_000, workers=workers)
+    for function, (poll, intervals) in polls.items():
+        for every in intervals:
+            maker.add(f"{function}/every:{every}", (5 + poll / every) * each, candidates=1_600_000, workers=workers)
+    return record(name, machine, maker.runs, size)
+
+
+def raw_value(machine="small", **how):
+    tens, two = [10 ** k for k in range(7)] + [500], (1, 1000)
+    return flag("14_raw_value", {"raw_value": (0.2, tens), "value": (90, tens), "raw_array": (0.2, two), "array": (95, two),
+                                 "atomic": (0.2, two)}, machine, **how)
+
+
+def mmap_flag(machine="small", **how):
+    tens = [10 ** k for k in range(7)] + [500]
+    return flag("15_mmap_flag", {"mapped_byte": (0.2, tens), "seek_and_read": (6, tens), "pread": (300, tens),
+                                 "raw_value": (0.2, (1,)), "counted": (0.5, (1, 1000))}, machine, **how)
+
+
 def queues_trace():
     events = [{"name": "thread_name", "ph": "M", "pid": 1, "tid": t, "args": {"name": f"worker {t}" if t else "parent"}} for t in range(3)]
     spans = [("works", w, 700.0 * n, 690) for w in (1, 2) for n in range(6)] + [("sends the sentinels", 0, 30.0, 4)]
