@@ -32,6 +32,11 @@ def write_whole(path, content):
         raise
 
 
+def lab_of(path):
+    """02_gil of 02_gil.json and of 02_gil.rounds=8.json, the record of a run with options of its own."""
+    return path.stem.partition(".")[0]
+
+
 def draw_record(path, form, folder, results):
     """Draws every figure of one record; 1 when something was wrong with it, else 0."""
     try:
@@ -40,7 +45,7 @@ def draw_record(path, form, folder, results):
         say(error)
         return 1
     status = 0
-    for figure in importlib.import_module(path.stem).FIGURES:
+    for figure in importlib.import_module(lab_of(path)).FIGURES:
         name = f"{record.name}_{figure.__name__}" + "_slide" * (form == "slide")
         try:
             for suffix, content in figure(record, form).files().items():
@@ -75,7 +80,7 @@ def main(arguments=None):
         return 77
     import results
     root = options.results or Path("results")
-    found = sorted(p for p in root.rglob("[0-9][0-9]_*.json") if not p.name.endswith(".trace.json") and p.stem in wanted)
+    found = sorted(p for p in root.rglob("[0-9][0-9]_*.json") if not p.name.endswith(".trace.json") and lab_of(p) in wanted)
     machines = {path.parent for path in found}
     status = 0
     for path in found:
@@ -83,7 +88,7 @@ def main(arguments=None):
         if options.out:
             folder = options.out / path.parent.name if len(machines) > 1 else options.out
         status |= draw_record(path, options.format, folder, results)
-    for name in sorted(wanted - {path.stem for path in found}):
+    for name in sorted(wanted - {lab_of(path) for path in found}):
         say(f"{name} is skipped: no record below {root}; run its lab first")
     return status
 

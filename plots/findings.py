@@ -18,12 +18,12 @@ def verdict(result, claim):
         return result.title
     words = {"held": "Held", "not held": "Not held", "can't tell": "Can't tell"}.get(found["verdict"], "Not testable here")
     estimate, low, high = (number(found[key]) for key in ("estimate", "low", "high"))
-    between, of = "", str(found["unit"])[:9]  # "x", or " MiB"
-    if low is not None and high is not None:
-        between = f"{low:.4g} to {high:.4g}{' ' * of.startswith(' ')}{clean(of)}".replace(" ", "\u00a0")
-    if between and estimate is not None and words != "Can't tell":
-        between = f"{estimate:.4g}, {between}"
-    return f"{words}: {clean(found['text'])}" + (f" ({between})" if between else "")
+    numbers, of = "", clean("." + str(found["unit"])[:20])[1:]  # "x", or " MiB"
+    if low is not None and high is not None and words == "Can't tell":
+        numbers = f"between {low:.4g} and {high:.4g}{of}"
+    elif low is not None and high is not None and estimate is not None:
+        numbers = f"{estimate:.4g}{of} [{low:.4g}, {high:.4g}]"
+    return f"{words}: {clean(found['text'])}" + (f": {numbers}" if numbers else "").replace(" ", "\u00a0").replace("\u00a0", " ", 1)
 
 
 def unit(nanoseconds):
