@@ -137,6 +137,8 @@ function(add_lab name)
     endif()
   endforeach()
   lab_test(${name}.quick $<TARGET_FILE:${name}> --quick --no-predict --out ${CMAKE_BINARY_DIR}/quick)
+  # A machine that hwloc cannot read is a sentence and a status, not an abort before main.
+  lab_test(${name}.unreadable sh -c "if HWLOC_COMPONENTS=stop $0 --claims\nthen false\nelse test $? = 1\nfi" $<TARGET_FILE:${name}>)
   # On whatever machine it is built, its claims must name variants it has: here on 12 cores with 24 hardware threads.
   lab_test(${name}.elsewhere ${CMAKE_COMMAND} -E env "HWLOC_SYNTHETIC=package:2 core:6 pu:2" HWLOC_THISSYSTEM=0
            $<TARGET_FILE:${name}> --claims)

@@ -40,7 +40,7 @@ inline void show_squares() {
 }
 
 inline Seen batches_in_order() {
-  Pool pool(with(kCores));
+  Pool pool(with(core_count()));
   const Batches done = run_five_batches(pool);
   return {std::ranges::is_sorted(done.ends), fmt::format("done after {:.3f} s", fmt::join(done.ends, ", "))};
 }

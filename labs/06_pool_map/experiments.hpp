@@ -118,7 +118,7 @@ inline std::vector<int> uneven() {
 }
 template <class Method>
 inline void uneven_tasks(benchmark::State& state, Method method) {
-  Pool pool(with(kMany));
+  Pool pool(with(many()));
   const auto waits = uneven();
   double first = 0;
   for (auto _ : state) {
@@ -168,8 +168,8 @@ inline void twelve_waits(benchmark::State& state) {
         [](Pool& pool) { pool.map<int>("wait_us", std::vector(12, kWait), 1); });
 }
 inline void countdowns(benchmark::State& state) {
-  Pool pool(with(kCores, state.range(0) == 1 ? Vehicle::threads : Vehicle::processes));
-  for (auto _ : state) pool.map<int>("count_down", std::vector(8 * kCores, 1000), 1);
+  Pool pool(with(core_count(), state.range(0) == 1 ? Vehicle::threads : Vehicle::processes));
+  for (auto _ : state) pool.map<int>("count_down", std::vector(8 * core_count(), 1000), 1);
 }
 
 // ---- Five batches, four countdowns for each worker in each, submitted at once. A countdown takes about as long as the
@@ -194,14 +194,14 @@ inline Batches run_five_batches(Pool& pool) {
   Batches done{.ends = std::vector<double>(5)};
   std::vector<AsyncResult<std::vector<int>>> batches;
   for (double& end : done.ends)
-    batches.push_back(pool.map_async<int>("count_down", std::vector(4 * kCores, 16000), {},
+    batches.push_back(pool.map_async<int>("count_down", std::vector(4 * core_count(), 16000), {},
                                           {.callback = [&end, seconds](const auto&) { end = seconds(); }}));
   done.submitted = seconds();
   for (const auto& batch : batches) batch.get(60s);
   return done;
 }
 inline void five_batches(benchmark::State& state) {
-  Pool pool(with(kCores));
+  Pool pool(with(core_count()));
   double submitted = 0, unevenness = 0;
   for (auto _ : state) {
     const Batches done = run_five_batches(pool);

@@ -19,7 +19,7 @@ using namespace lab::pool;
 
 void one_and_many(lab::Family* family, const lab::Options& options) {
   family->ArgName("workers");
-  for (const std::int64_t workers : lab::worker_counts(options, {1, kMany})) family->Arg(workers);
+  for (const std::int64_t workers : lab::worker_counts(options, {1, many()})) family->Arg(workers);
 }
 BENCHMARK(apply)->Apply(lab::blocking_with<one_and_many>);
 BENCHMARK(apply_async)->Apply(lab::blocking_with<one_and_many>);
@@ -49,7 +49,7 @@ lab::Measure map_is_cheapest() {
   std::vector<lab::Point> points;
   for (const char* other : {"starmap", "imap", "imap_unordered", "apply_async", "apply"}) {
     points.push_back(
-        lab::ratio(at("map", kMany), at(other, kMany)).at_most(1.05).labelled(std::string("against ") + other));
+        lab::ratio(at("map", many()), at(other, many())).at_most(1.05).labelled(std::string("against ") + other));
   }
   return lab::model(points);
 }
@@ -66,9 +66,9 @@ lab::Lab experiment(const lab::Options&) {
                 .ask = "One empty task by apply, one worker, in microseconds?"},
                {.name = "apply, CPython's pool", .value = at("faithful_apply", 1)},
                {.name = "map, an empty task",
-                .value = at("map", kMany),
+                .value = at("map", many()),
                 .ask = "One empty task of thousands by map, in microseconds?"},
-               {.name = "imap, an empty task", .value = at("imap", kMany)},
+               {.name = "imap, an empty task", .value = at("imap", many())},
                {.name = "a process for an empty task", .value = "process_a_task"},
                {.name = "12 waits of 5 ms by map",
                 .value = "twelve_waits/threads:0",
@@ -119,7 +119,7 @@ lab::Lab experiment(const lab::Options&) {
            {.id = "pool.reuse",
             .text = "Many small tasks: a process for each costs at least 10 times a pool's message for each (map, "
                     "chunks of 1)",
-            .measure = ratio("process_a_task", at("map_chunk_1", kMany)).at_least(10),
+            .measure = ratio("process_a_task", at("map_chunk_1", many())).at_least(10),
             .because = "a pool pays for its processes once"},
            {.id = "pool.dummy_io",
             .text = "For tasks that wait, a pool of threads does as well as one of processes",

@@ -49,9 +49,10 @@ inline const bool known = register_task("same", same) && register_task("square",
 
 // ---- Pools.
 
-inline const int kCores =
-    static_cast<int>(std::bit_floor(static_cast<unsigned>(std::clamp(machine().workers(), 1, 8))));
-inline const int kMany = std::max(2, kCores);
+inline int core_count() {
+  return static_cast<int>(std::bit_floor(static_cast<unsigned>(std::clamp(machine().workers(), 1, 8))));
+}
+inline int many() { return std::max(2, core_count()); }
 
 inline Options with(int workers, Vehicle vehicle = Vehicle::processes) {
   return {.processes = workers, .vehicle = vehicle, .nursery = nursery.get()};
