@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <map>
 #include <sstream>
@@ -124,7 +125,10 @@ std::string row_lines(const std::vector<Row>& rows, const Predictions& predictio
     const std::vector<Ends> pairs = pair_up(row.value, all, full);
     if (pairs.empty()) continue;
     std::vector<double> numbers;
-    for (std::size_t i = 0; i < used_pairs(pairs, 0.95); ++i) numbers.push_back(pairs[i].by_the_clock);
+    for (std::size_t i = 0; i < used_pairs(pairs, 0.95); ++i) {
+      if (std::isfinite(pairs[i].by_the_clock)) numbers.push_back(pairs[i].by_the_clock);
+    }
+    if (numbers.empty()) continue;  // a formula that found nothing, such as a crossing of two curves
     const double value = median(numbers);
     std::string predicted;
     for (const auto& [question, answer] : predictions) {
