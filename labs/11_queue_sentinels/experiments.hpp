@@ -5,9 +5,11 @@
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
-#include <cstring>
-#include <memory>
+#include <atomic>
+#include <cstdint>
+#include <iterator>
 #include <numeric>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,16 +27,16 @@ namespace lab::queues {
 template <class T>
 struct Packets {
   static constexpr bool kFeeds = false;
-  void put(const T& item) { queue.put(item); }
-  T get() { return queue.get<T>(); }
-  queue::PacketQueue queue;
+  void put(const T& item) { items.put(item); }
+  T get() { return items.get<T>(); }
+  queue::PacketQueue items;
 };
 template <class T>
 struct Ring {
   static constexpr bool kFeeds = false;
-  void put(const T& item) { queue.put(item); }
-  T get() { return queue.get<T>(); }
-  queue::RingQueue queue{1024, 64};
+  void put(const T& item) { items.put(item); }
+  T get() { return items.get<T>(); }
+  queue::RingQueue items{1024, 64};
 };
 
 /// The numbers of the job, how many of them are prime, and the most workers; set before anything is measured.
@@ -140,17 +142,21 @@ inline void sweep_queue(benchmark::State& state) {
 
 // ---- one consumer at a time -----------------------------------------------------------------------------------------
 
-/// One producer, so many consumers with nothing to do but to get. Counter blocked: the time they waited for the read
-/// lock, as a share of the time that all of them had.
+/// One producer that takes its time, and so many consumers with nothing to do but to get. Counter blocked: the time they
+/// waited for the read lock, as a share of the time that all of them had.
 inline void consumers(benchmark::State& state) {
-  constexpr int kItems = 2000;
+  constexpr int kItems = 500;
+  constexpr std::uint64_t kTakesItsTime = 100'000;  // counts, some 30 us: whoever gets an item is back before the next
   const int readers = static_cast<int>(state.range(0));
   SimpleQueue<Message<int>> queue, acknowledgements;
   const SharedArray<std::atomic<std::int64_t>> blocked(static_cast<std::size_t>(readers) + 1);
   const auto reports = team(state, Vehicle::processes, readers + 1, [&](int who) -> std::uint64_t {
     std::uint64_t got = 0;
     if (who == 0) {
-      for (int i = 0; i < kItems; ++i) queue.put(i);
+      for (int i = 0; i < kItems; ++i) {
+        benchmark::DoNotOptimize(busy_wait(kTakesItsTime));
+        queue.put(i);
+      }
       for (int i = 0; i < readers; ++i) queue.put(std::nullopt);
       for (int i = 0; i < readers; ++i) acknowledgements.get();
     } else {

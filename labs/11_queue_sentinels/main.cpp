@@ -142,12 +142,12 @@ lab::Lab experiment(const lab::Options& options) {
             .book = Book{0.49, 0.69, "High Performance Python, 1st ed., only odd numbers"},
             .because = "the even numbers cost a message each, and no work"},
            {.id = "queue.batches_repair",
-            .text = "A hundred numbers a message, and the queue is faster than the loop",
-            .measure = ratio("primes_batches/batch:100", "primes_serial").at_most(0.9).by_the_clock(),
+            .text = "A hundred numbers a message, and the queue is no slower than the loop",
+            .measure = ratio("primes_batches/batch:100", "primes_serial").at_most(1),
             .because = "the price of a message is shared by all that is in it",
             .needs = needs_cores(2)},
            {.id = "queue.one_consumer_at_a_time",
-            .text = "Of four idle consumers three wait for the read lock (share of their time, at least 0.6)",
+            .text = "Of four idle consumers three wait for the read lock: at least 0.6 of the time of all four",
             .measure =
                 compute({{"consumers/consumers:4", "blocked"}}, [](std::span<const double> share) { return share[0]; })
                     .at_least(0.6),
