@@ -6,13 +6,13 @@
 
 namespace lab::mmap_flag {
 
-template <class Flag>
-[[gnu::noinline]] Searched counted_search(std::uint64_t n, Range piece, std::uint64_t every, Flag& flag) {
+template <class Flag, class Pace = NativePace>
+[[gnu::noinline]] Searched counted_search(std::uint64_t n, Range piece, std::uint64_t every, Flag& flag, Pace divides = {}) {
   Searched done;
   std::uint64_t until_poll = every;
   for (std::uint64_t candidate = std::max<std::uint64_t>(piece.from, 3) | 1; candidate < piece.to; candidate += 2) {
     ++done.candidates;
-    if (n % candidate == 0) {
+    if (divides(n, candidate)) {
       flag.raise();
       done.factor = candidate;
       return done;

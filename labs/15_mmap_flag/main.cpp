@@ -20,7 +20,8 @@ using namespace lab::mmap_flag;
 using RawValue = lab::sharedctypes::Flag<lab::sharedctypes::RawValue<std::uint8_t>>;
 
 const auto count_each_candidate = [](const verify::Verification& v, lab::Range piece, auto& flag) {
-  return counted_search(v.n, piece, v.every, flag);
+  return v.counts ? counted_search(v.n, piece, v.every, flag, lab::PythonPace{v.counts})
+                  : counted_search(v.n, piece, v.every, flag);
 };
 
 // Ways to read the byte, and the two loops.
