@@ -24,7 +24,8 @@ from series import Point, Series  # noqa: E402
 
 FIGURES = {"01_cores": ("workers", "amdahl", "machine"), "02_gil": ("timeline", "speed_up", "convoy"),
            "04_start_methods": ("cost", "memory", "inheritance"), "05_pipe": ("size", "one_byte", "streaming"),
-           "06_pool_map": ("timeline", "cost"), "11_queue_sentinels": ("break_even", "sentinels"),
+           "06_pool_map": ("timeline", "cost"), "10_chunk_size": ("chunk_size", "chunk_count"),
+           "11_queue_sentinels": ("break_even", "sentinels"),
            "12_verify_pool": ("bars",), "14_raw_value": ("interval",), "15_mmap_flag": ("interval",)}
 NAMES = {f"{lab}_{figure}{kind}" for lab, figures in FIGURES.items() for figure in figures
          for kind in (".svg", ".png", ".csv")}
@@ -61,7 +62,7 @@ class Drawing(unittest.TestCase):
             synthetic.store(self.root / machine, synthetic.pipe(machine, size="normal" if machine == "small" else "full"))
             synthetic.store(self.root / machine, synthetic.pool(machine), synthetic.pool_trace())
             synthetic.store(self.root / machine, synthetic.queues(machine), synthetic.queues_trace())
-            for made in (synthetic.verify_pool, synthetic.raw_value, synthetic.mmap_flag):
+            for made in (synthetic.chunks, synthetic.verify_pool, synthetic.raw_value, synthetic.mmap_flag):
                 synthetic.store(self.root / machine, made(machine))
         status, printed, said = self.draw()
         self.assertEqual((status, printed.count("\n"), said), (0, sum(map(len, FIGURES.values())) * len(synthetic.MACHINES), ""))
@@ -75,7 +76,7 @@ class Drawing(unittest.TestCase):
         synthetic.store(self.root / "m", synthetic.pipe())
         synthetic.store(self.root / "m", synthetic.pool(), synthetic.pool_trace())
         synthetic.store(self.root / "m", synthetic.queues(), synthetic.queues_trace())
-        for made in (synthetic.verify_pool, synthetic.raw_value, synthetic.mmap_flag):
+        for made in (synthetic.chunks, synthetic.verify_pool, synthetic.raw_value, synthetic.mmap_flag):
             synthetic.store(self.root / "m", made())
         self.assertEqual(self.draw()[0], 0)
         run = [sys.executable, "-B", str(HERE / "draw.py"), "--results", str(self.root), "--out", str(self.root / "again")]

@@ -205,6 +205,25 @@ def mmap_flag(machine="small", **how):
                                  "raw_value": (0.2, (1,)), "counted": (0.5, (1, 1000))}, machine, **how)
 
 
+def chunks(machine="small", rounds=15, size="normal", bad=lambda at: at in (3, 9)):
+    maker, w, n = Maker(rounds, bad), max(2, MACHINES[machine]["cores"]), 100_000 if size == "full" else 50_000
+    law = lambda chunks: 35e6 * -(-chunks // w) / chunks + 1000 * chunks
+    maker.add("serial", 35e6)
+    maker.add("shared_by_hand", 35e6 / w)
+    for run in maker.runs:  # counts, and so without noise
+        run.update({"workers": w, "numbers": n})
+    maker.add("empty_chunks", 1e7)
+    for each in (1, 2, 4, 10, 50, 100, 1000, 5000):
+        maker.add(f"chunk_size/size:{each}", law(-(-n // each)))
+    for each in (10, 1000):
+        maker.add(f"shuffled_size/size:{each}", law(n // each))
+    for count in sorted({1, 2, 8 * w} | {k * w + d for k in (1, 2, 3, 4) for d in (-1, 0, 1)} - {4 * w}):
+        maker.add(f"chunk_count/chunks:{count}", law(count))
+    maker.add(f"default_size/numbers:{n}", law(4 * w))
+    maker.add("shuffled_default", law(4 * w))
+    return record("10_chunk_size", machine, maker.runs, size)
+
+
 def queues_trace():
     events = [{"name": "thread_name", "ph": "M", "pid": 1, "tid": t, "args": {"name": f"worker {t}" if t else "parent"}} for t in range(3)]
     spans = [("works", w, 700.0 * n, 690) for w in (1, 2) for n in range(6)] + [("sends the sentinels", 0, 30.0, 4)]

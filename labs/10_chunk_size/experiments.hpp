@@ -31,10 +31,11 @@ inline void serial(benchmark::State& state) {
   std::uint64_t found = 0;
   for (auto _ : state) found = count_primes(job_of(items));
   expect_primes(state, found, primes_among(items));
+  state.counters["numbers"] = static_cast<double>(items);
 }
 
-// The floor: nobody hands out anything, for it is settled beforehand who tests which hundreds. Single numbers would not
-// do: with two workers one of them would have all the even ones.
+// The floor: nobody hands out anything, for it is settled beforehand who tests which hundreds. (Why not which numbers? The
+// page asks that.)
 inline void shared_by_hand(benchmark::State& state) {
   const auto reports = team(state, Vehicle::processes, workers, [](int worker) {
     std::uint64_t found = 0;

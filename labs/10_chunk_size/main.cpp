@@ -6,8 +6,6 @@
 // Run        make lab-10
 // Vary       --workers 3 · --full (the book's 100,000 numbers, all its chunk sizes, and the million)
 // Book       High Performance Python, 1st and 3rd ed., chapter "The multiprocessing Module", "Finding Prime Numbers"
-#include <fmt/format.h>
-
 #include <set>
 
 #include "common/os/say.hpp"
@@ -17,25 +15,25 @@ namespace {
 
 using namespace lab::chunks;
 
-std::vector<int> chunk_sizes(const lab::Options& options) {
-  return options.full() ? std::vector{1, 2, 3, 4, 5, 8, 10, 16, 32, 50, 64, 100, 1000, 2500, 5000, 10000, 50000}
-                        : std::vector{1, 2, 4, 10, 50, 100, 1000, 5000};
+std::vector<int> chunk_sizes(bool full) {
+  if (!full) return {1, 2, 4, 10, 50, 100, 1000, 5000};
+  return {1, 2, 3, 4, 5, 8, 10, 16, 32, 50, 64, 100, 1000, 2500, 5000, 10000, 50000};
 }
-std::set<int> chunk_counts(const lab::Options& options) {
+std::set<int> chunk_counts(bool full) {
   std::set<int> all{1, 2, 8 * workers};
   for (const int turns : {1, 2, 3, 4}) all.merge(std::set{turns * workers - 1, turns * workers, turns * workers + 1});
-  for (int count = 1; options.full() && count <= 32; ++count) all.insert(count);
+  for (int count = 1; full && count <= 32; ++count) all.insert(count);
   all.erase(0);
   all.erase(4 * workers);  // that is default_size
   return all;
 }
 void sizes(lab::Family* family, const lab::Options& options) {
   family->ArgName("size");
-  for (const int size : chunk_sizes(options)) family->Arg(size);
+  for (const int size : chunk_sizes(options.full())) family->Arg(size);
 }
 void counts(lab::Family* family, const lab::Options& options) {
   family->ArgName("chunks");
-  for (const int count : chunk_counts(options)) family->Arg(count);
+  for (const int count : chunk_counts(options.full())) family->Arg(count);
 }
 void whole_jobs(lab::Family* family, const lab::Options& options) {
   family->ArgName("numbers")->Arg(static_cast<std::int64_t>(items));
@@ -58,38 +56,32 @@ BENCHMARK(typical_composite)->Apply(lab::busy);
 BENCHMARK(primes_near)->ArgName("number")->Arg(10'000)->Arg(1'000'000)->Apply(lab::busy);
 
 std::string size(int n) { return fmt::format("chunk_size/size:{}", n); }
-std::string count(int n) { return fmt::format("chunk_count/chunks:{}", n); }
 std::string by_default() { return fmt::format("default_size/numbers:{}", items); }
+std::string count(int n) { return n == 4 * workers ? by_default() : fmt::format("chunk_count/chunks:{}", n); }
 
-lab::Measure one_is_worst() {
-  std::vector<lab::Point> points;
-  for (const int n : {2, 4, 10, 50, 100, 1000, 5000})
-    points.push_back(lab::ratio(size(1), size(n)).at_least(1).labelled(fmt::format("against {}", n)));
-  return lab::model(points);
-}
-
-// Chunks of a hundred numbers and more: both sides test the same numbers, and messages are under a hundredth of it.
+// same_code() where chunks are of a hundred numbers and more: messages are then under a hundredth of it.
 lab::Measure default_is_fine() {
   std::vector<lab::Point> points;
   for (const std::string& other : {size(100), size(1000), size(5000), count(workers), count(8 * workers)})
     points.push_back(lab::ratio(by_default(), other).at_most(1.1).same_code().labelled("against " + other));
   return lab::model(points);
 }
-
-lab::Point tooth(int turns) {
-  const std::string even = turns == 4 ? by_default() : count(turns * workers);
-  return lab::ratio(count(turns * workers + 1), even).same_code().labelled(fmt::format("after {} turns", turns));
+lab::Measure one_is_worst() {
+  std::vector<lab::Point> points;
+  for (const int n : {2, 4, 10, 50, 100, 1000, 5000})
+    points.push_back(lab::ratio(size(1), size(n)).at_least(1).labelled(fmt::format("against {}", n)));
+  return lab::model(points);
 }
-// Of a tooth after one turn and one after four.
-lab::Point shrinking() {
-  return lab::compute({count(workers + 1), count(workers), count(4 * workers + 1), by_default()},
-                      [](std::span<const double> t) { return t[0] / t[1] / (t[2] / t[3]); })
-      .same_code()
-      .labelled("the first tooth over the fourth");
+lab::Measure sawtooth() {
+  const int w = workers;
+  const auto shrinks = [](std::span<const double> t) { return t[0] / t[1] / (t[2] / t[3]); };
+  const lab::Point first = lab::ratio(count(w + 1), count(w)),
+                   teeth = lab::compute({count(w + 1), count(w), count(4 * w + 1), count(4 * w)}, shrinks);
+  return lab::model({first.at_least(1.25).same_code().labelled("W + 1 chunks over W"),
+                     teeth.at_least(1).same_code().labelled("the first tooth over the fourth")});
 }
-
 // The measured time over the model's, at every point of both curves.
-lab::Measure follows_the_model(const lab::Options& options) {
+lab::Measure follows_the_model(bool full) {
   std::vector<lab::Point> points;
   const auto add = [&](const std::string& variant, std::size_t chunks, const std::string& label) {
     const auto over_model = [chunks, w = static_cast<std::size_t>(workers)](std::span<const double> t) {
@@ -97,10 +89,10 @@ lab::Measure follows_the_model(const lab::Options& options) {
     };
     points.push_back(lab::compute({variant, "serial", "empty_chunks"}, over_model).within(0.85, 1.15).labelled(label));
   };
-  for (const int n : chunk_sizes(options)) add(size(n), rounded_up(items, n), fmt::format("chunks of {}", n));
-  for (const int n : chunk_counts(options))
+  for (const int n : chunk_sizes(full)) add(size(n), rounded_up(items, n), fmt::format("chunks of {}", n));
+  for (const int n : chunk_counts(full))
     add(count(n), rounded_up(items, size_of(items, n)), fmt::format("{} chunks", n));
-  add(by_default(), 4 * workers, "the default");
+  add(by_default(), static_cast<std::size_t>(4 * workers), "the default");
   return lab::model(points);
 }
 
@@ -126,12 +118,10 @@ lab::Lab experiment(const lab::Options& options) {
                 .ask = "With W workers: how many times as long does it take in W + 1 chunks as in W?"},
                {.name = "the pool's own chunks", .value = by_default()},
                {.name = "an empty chunk", .value = dispatch, .ask = "What does a chunk cost that has nothing to do?"},
-               {.name = "a typical prime over a typical composite",
-                .value = ratio("typical_prime", "typical_composite"),
-                .unit = "x"}},
+               {.name = "a prime over a composite", .value = ratio("typical_prime", "typical_composite"), .unit = "x"}},
       .claims =
           {{.id = "chunk.one_is_worst",
-            .text = "Of the sizes from 1 to 5000 numbers a chunk none takes longer than 1 (1 over the others)",
+            .text = "Of the chunk sizes from 1 to 5000 none takes longer than 1 (1 over the others)",
             .measure = one_is_worst(),
             .book = Book{1.56, 3.18,
                          "High Performance Python, 1st ed.: 2.127 s in chunks of 1, 1.361 s of 2, 0.668 s of 5000"},
@@ -140,46 +130,44 @@ lab::Lab experiment(const lab::Options& options) {
             .text = "Chunks of 2 instead of 1 take at least a third off the time",
             .measure = ratio(size(2), size(1)).at_most(0.67),
             .book = Book{0.50, 0.64,
-                         "High Performance Python, 3rd ed., 8 workers: 2.06 s to 1.04 s; 1st ed., 4 workers: 2.13 s to "
-                         "1.36 s"},
-            .because = "where messages are most of the time, half of them are half of it"},
+                         "High Performance Python, 3rd ed., 8 workers: 2.06 s to 1.04 s; 1st ed., 4: 2.13 s to 1.36 s"},
+            .because = "where messages are most of the time, half as many are half of it"},
            {.id = "chunk.flat",
             .text = "From 50 numbers a chunk up to eight chunks a worker the time changes by 8 % at most",
-            .measure = model({ratio(size(50), count(8 * workers)).within(0.92, 1.08).labelled("50 a chunk"),
-                              ratio(size(100), count(8 * workers)).within(0.92, 1.08).same_code().labelled("100")}),
+            .measure =
+                model({ratio(size(50), count(8 * workers)).within(0.92, 1.08).labelled("50 a chunk"),
+                       ratio(size(100), count(8 * workers)).within(0.92, 1.08).same_code().labelled("100 a chunk")}),
             .book = Book{1.0, 1.03, "High Performance Python, 1st ed.: 0.683 s in chunks of 50, 0.668 s of 5000"},
-            .because = "few enough messages, and enough chunks to share out evenly"},
+            .because = "there are few enough messages, and enough chunks to share out evenly"},
            {.id = "chunk.two_chunks",
             .text = "Two chunks take about half of the loop's time, however many workers there are",
             .measure = ratio(count(2), "serial").within(0.45, 0.6),
-            .book = Book{0.5, 0.51, "High Performance Python, 1st ed., 4 workers: 1.296 s and 1.323 s of 2.582 s"},
-            .because = "a chunk is done by one worker",
+            .book = Book{0.50, 0.51, "High Performance Python, 1st ed., 4 workers: 1.296 s and 1.323 s of 2.582 s"},
+            .because = "one worker does a chunk, the others look on",
             .needs = needs_cores(3)},
            {.id = "chunk.default_is_fine",
-            .text = "The pool's own choice, four chunks a worker, is at most 10 % slower than any other size tried",
+            .text = "The pool's own choice, four chunks a worker, is at most 10 % slower than any other size",
             .measure = default_is_fine(),
             .book = Book{0.99, 1.0, "High Performance Python, 1st ed.: 0.668 s, as in chunks of 5000"},
             .because = "it is a multiple of the number of workers, and a handful of messages"},
            {.id = "chunk.sawtooth",
-            .text = "W + 1 chunks take at least a quarter longer than W with W workers, and the teeth shrink",
-            .measure = model({tooth(1).at_least(1.25), shrinking().at_least(1)}),
-            .book = Book{1.50, 1.60,
-                         "High Performance Python, 1st ed., 4 workers: 0.688 s to 1.031 s; 3rd ed., 8 "
-                         "workers: 0.218 s to 0.349 s"},
+            .text = "W + 1 chunks take at least a quarter longer than W, with W workers; and the teeth shrink",
+            .measure = sawtooth(),
+            .book =
+                Book{1.50, 1.60,
+                     "High Performance Python, 1st ed., 4 workers: 0.688 s to 1.031 s; 3rd ed., 8: 0.218 s to 0.349 s"},
             .because = "in the last turn one worker has a chunk, and the others wait",
             .needs = needs_cores(workers)},
            {.id = "chunk.shuffle",
             .text = "Shuffled numbers take as long as numbers in order (within 5 %)",
-            .measure =
-                model({ratio("shuffled_size/size:10", size(10)).within(0.95, 1.05).labelled("10 a chunk"),
-                       ratio("shuffled_size/size:1000", size(1000)).within(0.95, 1.05).same_code().labelled("1000"),
-                       ratio("shuffled_default", by_default()).within(0.95, 1.05).same_code().labelled("default")}),
+            .measure = model(
+                {ratio("shuffled_size/size:10", size(10)).within(0.95, 1.05).labelled("10 a chunk"),
+                 ratio("shuffled_size/size:1000", size(1000)).within(0.95, 1.05).same_code().labelled("1000 a chunk"),
+                 ratio("shuffled_default", by_default()).within(0.95, 1.05).same_code().labelled("default")}),
             .book = Book{0.98, 1.02, "High Performance Python, 1st ed., every chunk size from 3 on"},
-            .because = "primes are spread evenly enough: chunks of one size are equal work in either order"},
+            .because = "primes are spread evenly, so chunks of one size are equal work in either order"},
            {.id = "chunk.prime_cost",
-            .text =
-                "A prime costs at least ten times a typical composite, and ten times a prime that is 100 times smaller "
-                "(8 to 12)",
+            .text = "A prime costs at least ten times a typical composite, and 8 to 12 times a prime 100 times smaller",
             .measure = model({ratio("typical_prime", "typical_composite").at_least(10).labelled("over a composite"),
                               ratio("primes_near/number:1000000", "primes_near/number:10000")
                                   .within(8, 12)
@@ -190,12 +178,13 @@ lab::Lab experiment(const lab::Options& options) {
             .because = "a prime is tried up to its square root, a composite up to its smallest divisor"},
            {.id = "chunk.model",
             .text =
-                "work * ceil(chunks / W) / chunks + chunks * dispatch is within 15 % of every time measured (over it)",
-            .measure = follows_the_model(options),
-            .because = "turns and messages are all that the cut decides",
+                "work * ceil(chunks / W) / chunks + chunks * dispatch is within 15 % of each time measured (over it)",
+            .measure = follows_the_model(options.full()),
+            .because = "turns and messages are all that a cut decides",
             .needs = needs_cores(workers)}},
       .floors = {{size(100), "shared_by_hand"}},
-      .trace = chunks_on_workers};
+      .trace = chunks_on_workers,
+      .takes_workers = true};
 }
 
 }  // namespace
