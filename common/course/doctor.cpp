@@ -1,6 +1,5 @@
 #include <fmt/format.h>
 #include <sys/statvfs.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -36,13 +35,8 @@ std::string first_line(const fs::path& file) {
   return line;
 }
 
-bool on_path(const std::string& program) {
-  const char* path = std::getenv("PATH");
-  std::istringstream folders(path ? path : "");
-  for (std::string folder; std::getline(folders, folder, ':');) {
-    if (access((fs::path(folder) / program).c_str(), X_OK) == 0) return true;
-  }
-  return false;
+bool succeeds(const std::string& command) {
+  return std::system(fmt::format("{} </dev/null >/dev/null 2>&1", command).c_str()) == 0;
 }
 
 /// Steps each CPU's spinner makes in half a second, all of them spinning at once.
@@ -182,6 +176,14 @@ void kernel_limits() {
           closed && !paranoid.empty() ? "sudo sysctl kernel.perf_event_paranoid=1" : "");
 }
 
+void host(const Machine& machine) {
+  for (const auto& [name, value] : environment(machine)) {
+    if (name != "hypervisor") continue;
+    finding(value ? "note" : "ok", "virtual",
+            value ? *value + ": a CPU may run slow for seconds unseen" : "no hypervisor seen");
+  }
+}
+
 void clock_source() {
   const auto source = first_line("/sys/devices/system/clocksource/clocksource0/current_clocksource");
   constexpr int reads = 10'000;
@@ -196,15 +198,15 @@ void clock_source() {
 
 void programs() {
   const auto wanted = [](const char* subject, const char* program, const char* package) {
-    const bool there = on_path(program);
+    const bool there = succeeds(fmt::format("command -v {}", program));
     finding(there ? "ok" : "note", subject, there ? std::string(program) + " is there" : "missing: its lab is skipped",
             there ? "" : fmt::format("sudo apt-get install {}", package));
   };
   wanted("Redis", "redis-check-rdb", "redis-tools");  // the server itself, by another name and without a service
   wanted("MPI", "mpirun", "openmpi-bin libopenmpi-dev");
   for (const char* python : {"python3", "/usr/bin/python3"}) {
-    if (std::system(fmt::format("{} -c 'import matplotlib' </dev/null >/dev/null 2>&1", python).c_str()) != 0) continue;
-    return finding("ok", "figures", std::string(python) + " has matplotlib");
+    if (succeeds(fmt::format("{} -c 'import matplotlib'", python)))
+      return finding("ok", "figures", std::string(python) + " has matplotlib");
   }
   finding("warn", "figures", "no Python with matplotlib: no figures", "sudo apt-get install python3-matplotlib");
 }
@@ -218,11 +220,7 @@ int doctor() {
   limits(machine);
   load(machine);
   frequency();
-  for (const auto& [name, value] : environment(machine)) {
-    if (name != "hypervisor") continue;
-    finding(value ? "note" : "ok", "virtual",
-            value ? *value + ": a CPU may run slow for seconds unseen" : "no hypervisor seen");
-  }
+  host(machine);
   clock_source();
   memory();
   kernel_limits();
