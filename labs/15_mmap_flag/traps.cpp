@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 
 #include <chrono>
+#include <csignal>
 #include <optional>
 
 #include "common/os/children.hpp"
@@ -35,6 +36,7 @@ std::string after_truncation(bool sealed) {
   if (child == 0) {
     const rlimit no_core{0, 0};  // the death is expected: it leaves no core file
     ::setrlimit(RLIMIT_CORE, &no_core);
+    std::signal(SIGBUS, SIG_DFL);  // a sanitizer has a handler of its own
     leave([&] {
       if (std::atomic_ref(*reinterpret_cast<std::uint8_t*>(mapping.data())).load() != 0) throw std::logic_error("not zero");
     });
