@@ -77,12 +77,15 @@ void Engine::dispatch() {
   for (Worker& worker : workers_) worker.pipeline.flush();
 }
 
+// Its tasks are counted here alone: two counts of one thing drift apart.
+bool Engine::spent(const Worker& worker) const {
+  return options_.tasks_per_child && worker.pipeline.had() >= static_cast<std::uint64_t>(*options_.tasks_per_child);
+}
+
 Engine::Worker* Engine::least_busy() {
   Worker* best = nullptr;
   for (Worker& worker : workers_) {
-    const bool spent =
-        options_.tasks_per_child && worker.pipeline.had() >= static_cast<std::uint64_t>(*options_.tasks_per_child);
-    if (!worker.alive || worker.told_to_end || spent || worker.pipeline.full()) continue;
+    if (!worker.alive || worker.told_to_end || spent(worker) || worker.pipeline.full()) continue;
     if (best == nullptr || worker.pipeline.in_flight().size() < best->pipeline.in_flight().size()) best = &worker;
     if (best->pipeline.in_flight().empty()) break;
   }
@@ -92,9 +95,8 @@ Engine::Worker* Engine::least_busy() {
 // A worker that has had its tasks is told to end once it has answered them; and all are when the pool is over.
 void Engine::end_those_who_are_done() {
   for (Worker& worker : workers_) {
-    const bool spent =
-        options_.tasks_per_child && worker.pipeline.had() >= static_cast<std::uint64_t>(*options_.tasks_per_child);
-    if (!worker.alive || worker.told_to_end || !(over() || (spent && worker.pipeline.in_flight().empty()))) continue;
+    if (!worker.alive || worker.told_to_end || !(over() || (spent(worker) && worker.pipeline.in_flight().empty())))
+      continue;
     worker.told_to_end = true;
     worker.pipeline.send_end();
     worker.pipeline.flush();

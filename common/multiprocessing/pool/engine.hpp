@@ -33,9 +33,8 @@ class Engine : public std::enable_shared_from_this<Engine> {
   static std::shared_ptr<Engine> make(const Options& options);
   explicit Engine(const Options& options);
   ~Engine();
-  /// Terminates it and waits until its threads have ended; where one of them is the caller, that waits instead. In a
-  /// forked copy of the process, where none of them is, it keeps the copy for ever: its locks may be taken by threads
-  /// that are not there.
+  /// Terminates it and waits for its threads; where one of them is the caller, the last of them ends it. In a forked
+  /// process, which has none of them, it keeps the copy for ever: its locks may be taken by threads that are not there.
   static void let_go(std::shared_ptr<Engine> engine);
 
   /// Refuses when the pool is not running, or in a process forked from its own: NotRunning.
@@ -95,6 +94,7 @@ class Engine : public std::enable_shared_from_this<Engine> {
   void install(std::size_t at, Worker worker);
   void dispatch();
   Worker* least_busy();
+  bool spent(const Worker& worker) const;
   void end_those_who_are_done();
   std::string why_hopeless(const Worker& worker, std::size_t at, const std::string& how, bool killed);
 

@@ -6,10 +6,10 @@
 namespace lab::pool {
 namespace {
 
-class Crews : public BothVehicles {};
-INSTANTIATE_TEST_SUITE_P(Pool, Crews, ::testing::Values(Vehicle::processes, Vehicle::threads), vehicle_name);
+class Workers : public BothVehicles {};
+INSTANTIATE_TEST_SUITE_P(Pool, Workers, ::testing::Values(Vehicle::processes, Vehicle::threads), vehicle_name);
 
-TEST_P(Crews, TheInitializerRunsFirstInEveryWorker) {
+TEST_P(Workers, TheInitializerRunsFirstInEveryWorker) {
   Options options = with(2);
   options.initializer = "initialize";
   options.initargs = encode(42);
@@ -17,7 +17,7 @@ TEST_P(Crews, TheInitializerRunsFirstInEveryWorker) {
   EXPECT_EQ(pool.map<int>("initial_value", up_to(8), 1), std::vector<int>(8, 42));
 }
 
-TEST_P(Crews, ATaskPerChildIsAChunk) {
+TEST_P(Workers, ATaskPerChildIsAChunk) {
   Options options = with(2);
   options.tasks_per_child = 1;
   Pool one(options);
@@ -32,7 +32,7 @@ TEST_P(Crews, ATaskPerChildIsAChunk) {
   EXPECT_LE(tasks.size(), 11u);  // one of the two may have had but one
 }
 
-TEST_P(Crews, OptionsAreChecked) {
+TEST_P(Workers, OptionsAreChecked) {
   Options options = with(-1);
   EXPECT_THROW(Pool{options}, std::invalid_argument);
   options = with(1);
@@ -45,7 +45,7 @@ TEST_P(Crews, OptionsAreChecked) {
   EXPECT_THROW(Pool{options}, std::invalid_argument);
 }
 
-TEST_P(Crews, HasAWorkerForEachCpuItMayUse) {
+TEST_P(Workers, HasAWorkerForEachCpuItMayUse) {
   Options options = with(1);
   options.processes.reset();
   cpu_set_t all, one;
@@ -62,7 +62,7 @@ TEST_P(Crews, HasAWorkerForEachCpuItMayUse) {
   ::unsetenv("PYTHON_CPU_COUNT");
 }
 
-TEST_P(Crews, WorkersHaveNamesAndLeavingTheScopeEndsThem) {
+TEST_P(Workers, WorkersHaveNamesAndLeavingTheScopeEndsThem) {
   std::vector<pid_t> pids;
   {
     Pool pool(with(2));
@@ -77,7 +77,7 @@ TEST_P(Crews, WorkersHaveNamesAndLeavingTheScopeEndsThem) {
   for (const pid_t pid : pids) EXPECT_TRUE(eventually([&] { return ::kill(pid, 0) != 0; }));
 }
 
-TEST_P(Crews, AChunkNeverWaitsBehindALongOneWhileAWorkerIsIdle) {
+TEST_P(Workers, AChunkNeverWaitsBehindALongOneWhileAWorkerIsIdle) {
   Pool pool(with(2));
   pool.map<int>("square", up_to(1000), 1);  // many short ones: several are now sent at a time
   std::vector<int> flags(40, 2);
@@ -90,7 +90,7 @@ TEST_P(Crews, AChunkNeverWaitsBehindALongOneWhileAWorkerIsIdle) {
   EXPECT_EQ(results.next(kSoon), 1);
 }
 
-TEST_P(Crews, ArgumentsAndResultsOf16MiB) {
+TEST_P(Workers, ArgumentsAndResultsOf16MiB) {
   Pool pool(with(2));
   const std::string large(16 << 20, 'x');
   const auto results = pool.map<std::string>("echo", std::vector(4, large), 1);
@@ -98,7 +98,7 @@ TEST_P(Crews, ArgumentsAndResultsOf16MiB) {
   EXPECT_TRUE(pool.map<std::string>("echo", std::vector(3, large), 3).back() == large);
 }
 
-TEST_P(Crews, AMillionTasksInBoundedMemory) {
+TEST_P(Workers, AMillionTasksInBoundedMemory) {
   rusage before{}, after{};
   Pool pool(with(2));
   const auto items = up_to(1'000'000);
@@ -109,14 +109,14 @@ TEST_P(Crews, AMillionTasksInBoundedMemory) {
   EXPECT_LT(after.ru_maxrss - before.ru_maxrss, 64 << 10);  // KiB
 }
 
-TEST_P(Crews, TwoHundredWorkers) {
+TEST_P(Workers, TwoHundredWorkers) {
   Pool pool(with(200));
   EXPECT_EQ(pool.map<int>("echo_number", up_to(1000), 1), up_to(1000));
   pool.close();
   EXPECT_TRUE(pool.join(kSoon));
 }
 
-TEST_P(Crews, ManyCallersAtOnce) {
+TEST_P(Workers, ManyCallersAtOnce) {
   Pool pool(with(2));
   std::vector<std::jthread> callers;
   std::atomic<int> wrong{0};

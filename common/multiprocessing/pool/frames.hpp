@@ -28,21 +28,14 @@ inline void check_fits(std::size_t arguments) {
                        " for the arguments of a chunk");
 }
 
-/// Frames are built in place: open, append the body, close. Closing throws MessageError, and takes the frame off again,
-/// when the body is beyond the limit.
+/// Frames are built in place: open, append the body, close.
 inline std::size_t open_frame(std::string& out) {
   out.append(sizeof(std::uint32_t), '\0');
   return out.size();
 }
 inline void close_frame(std::string& out, std::size_t body) {
-  const std::size_t length = out.size() - body;
-  if (length > kFrameLimit) {
-    out.resize(body - sizeof(std::uint32_t));
-    throw MessageError(std::to_string(length) + " bytes are beyond the limit of " + std::to_string(kFrameLimit) +
-                       " for a chunk");
-  }
-  const auto prefix = static_cast<std::uint32_t>(length);
-  std::memcpy(out.data() + body - sizeof prefix, &prefix, sizeof prefix);
+  const auto length = static_cast<std::uint32_t>(out.size() - body);
+  std::memcpy(out.data() + body - sizeof length, &length, sizeof length);
 }
 
 /// What a worker sends is no reply to what it was sent.

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "common/multiprocessing/process/worker.hpp"
+#include "common/os/message.hpp"
 #include "task.hpp"
 
 namespace lab::pool {
@@ -63,22 +64,17 @@ int serve(const WorkerPlan& plan, int tasks, int replies, Begun& begun) {
   Encoder reply;
   // Sends what `append` puts behind a reply's head; too long an answer is an error that says so.
   const auto answer = [&](std::uint64_t number, const std::string& task, auto append) {
-    const auto begin = [&] {
-      reply.bytes.clear();
-      const std::size_t body = open_frame(reply.bytes);
-      reply.put(number);
-      return body;
-    };
-    std::size_t body = begin();
+    reply.bytes.clear();
+    reply.put(number);
+    const std::size_t head = reply.bytes.size();
     append();
-    try {
-      close_frame(reply.bytes, body);
-    } catch (const MessageError& error) {
-      body = begin();
-      reply.bytes += error_reply(task, MaybeEncodingError(error.what()));
-      close_frame(reply.bytes, body);
+    if (const std::size_t length = reply.bytes.size(); length > kFrameLimit) {
+      reply.bytes.resize(head);
+      reply.bytes += error_reply(
+          task, MaybeEncodingError(fmt::format("{} bytes are beyond the limit of {} for the results of a chunk", length,
+                                               kFrameLimit)));
     }
-    write_all(replies, std::as_bytes(std::span(reply.bytes)));
+    send_message(replies, reply.bytes);
   };
   if (!plan.initializer.empty()) {
     std::optional<std::string> failure;
