@@ -93,9 +93,9 @@ TEST_P(Workers, AChunkNeverWaitsBehindALongOneWhileAWorkerIsIdle) {
 TEST_P(Workers, ArgumentsAndResultsOf16MiB) {
   Pool pool(with(2));
   const std::string large(16 << 20, 'x');
-  const auto results = pool.map<std::string>("echo", std::vector(4, large), 1);
+  const auto results = pool.map<std::string>("echo", std::vector(2, large), 1);
   for (const std::string& result : results) EXPECT_TRUE(result == large);
-  EXPECT_TRUE(pool.map<std::string>("echo", std::vector(3, large), 3).back() == large);
+  EXPECT_TRUE(pool.map<std::string>("echo", std::vector(2, large), 2).back() == large);
 }
 
 TEST_P(Workers, AMillionTasksInBoundedMemory) {
