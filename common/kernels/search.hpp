@@ -26,7 +26,7 @@ struct NoFlag {
   void clear() {}
 };
 
-/// A candidate costs one 64-bit remainder, 3 to 10 ns.
+/// A candidate costs one 64-bit remainder, a few nanoseconds.
 struct NativePace {
   bool operator()(std::uint64_t n, std::uint64_t candidate) const { return n % candidate == 0; }
 };

@@ -1,6 +1,6 @@
 // The protocol of all labs that verify a prime: W workers search a piece each, and a flag stops them when one has found a
 // factor. A lab brings the flag: raised() and raise() for the workers, clear() for who starts them. A flag that cannot be
-// inherited over fork has connect(), too: called once in each worker, it makes what that worker polls.
+// inherited over fork has connect(), too: called once in each worker, it makes what that worker polls, raises and clears.
 #pragma once
 
 #include <algorithm>
