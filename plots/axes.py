@@ -33,7 +33,7 @@ def value_axis(axis, values, zero=True):
         margin = (high - low) * 0.08 or high * 0.05 or 1
         limits(0 if zero else low - margin, high + margin)
         axis.set_major_locator(MaxNLocator(5))
-    axis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,.6g}"))
+    axis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,.0f}" if v >= 1e6 else f"{v:,.6g}"))
     axis.set_minor_locator(NullLocator())
 
 
