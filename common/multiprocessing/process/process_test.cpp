@@ -32,7 +32,7 @@ constexpr seconds kLimit(20);  // far more than anything here takes
 
 // What the workers of these tests do.
 
-int act(std::string_view what, std::span<Descriptor>) {
+int act(std::string_view what, std::span<Descriptor> in) {
   if (what == "throw") throw std::runtime_error("this error is expected");
   if (what == "throw an int") throw 5;
   if (what == "exit 5") throw Exit(5);
@@ -40,7 +40,7 @@ int act(std::string_view what, std::span<Descriptor>) {
   if (what == "exit") throw Exit();
   if (what == "abort") std::abort();
   if (what == "pause") ::pause();
-  if (what == "wait 50 ms") std::this_thread::sleep_for(50ms);
+  if (char told = 0; what == "wait until told" && ::read(in[0].get(), &told, 1) != 1) return 1;
   if (what == "ignore SIGTERM") {
     std::signal(SIGTERM, SIG_IGN);
     ::pause();
@@ -80,12 +80,16 @@ int parent(std::string_view what, std::span<Descriptor> out) {
     children.push_back({method, "act", "pause", {}, {.daemon = true}});
   }
   if (kind == "stubborn daemons") children.push_back({method, "act", "ignore SIGTERM", {}, {.daemon = true}});
-  if (kind == "others") children.push_back({method, "act", "wait 50 ms"});
+  static const auto [told, tell] = make_pipe();
+  if (kind == "others") children.push_back({method, "act", "wait until told", {told.get()}});
   if (kind == "leaves") children.push_back({method, "act", "pause"});
   for (Process& child : children) child.start();
   if (kind != "leaves") {
     std::this_thread::sleep_for(20ms);
-    at_process_exit(0, [fd] { say(fd, children[0].alive() ? "alive " : "ended "); });
+    at_process_exit(0, [fd] {
+      say(fd, children[0].alive() ? "alive " : "ended ");
+      say(tell.get(), "x");
+    });
     at_process_exit(-1, [fd] { say(fd, "then " + std::to_string(*children[0].exit_code())); });
   }
   if (kind == "leaves") {
