@@ -8,7 +8,7 @@ from style import BLUE, CURVES, GREEN, ORANGE, VERMILLION, Look, Sheet
 
 IN_ORDER, SHUFFLED, DEFAULT = Look(BLUE, "o"), Look(ORANGE, "^", (0, (4, 1.5, 1, 1.5))), Look(GREEN, "D")
 BOOK = Look(VERMILLION, "x", (0, (1, 1)))
-EMPTY_CHUNKS = 10_000  # of empty_chunks, see experiments.hpp
+EMPTY_CHUNKS, COUNTDOWNS = 10_000, 240  # see experiments.hpp
 # High Performance Python, 1st ed., 100,000 numbers by 4 workers: seconds by chunk size, and by number of chunks.
 BY_SIZE = {1: 2.127, 2: 1.361, 3: 1.027, 4: 0.878, 5: 0.838, 8: 0.778, 10: 0.755, 50: 0.683, 100: 0.671, 1000: 0.670, 5000: 0.668,
            10000: 0.784, 50000: 1.323}
@@ -18,18 +18,24 @@ BOOK_SERIAL = BY_COUNT[1]  # one chunk is the loop
 
 
 class Job:
-    """What both figures need of a record: the loop's time, a chunk's price, numbers and workers; all in milliseconds."""
+    """What both figures need of a record: the model's three times in milliseconds, numbers and workers."""
 
     def __init__(self, result):
         self.serial = result.series("serial").scaled(1e-6).median
-        self.dispatch = result.series("empty_chunks").scaled(1e-6 / EMPTY_CHUNKS).median
+        self.work = result.series("chunk_count", chunks=1).scaled(1e-6).median
+        self.streamed = result.series("empty_chunks").scaled(1e-6 / EMPTY_CHUNKS).median
+        apart = result.series("countdowns_apart").minus(result.series("countdowns_together")).scaled(1e-6).median
         counts = [result.series("shared_by_hand", "workers").median, result.series("serial", "numbers").median]
-        if not self.serial or not self.dispatch or not all(n and 1 <= n <= 1e7 for n in counts):
-            raise Missing("it takes serial, shared_by_hand and empty_chunks")
+        if not self.serial or not self.work or not self.streamed or apart is None or not all(n and 1 <= n <= 1e7 for n in counts):
+            raise Missing("it takes serial, shared_by_hand, one chunk, empty_chunks and the countdowns")
         self.workers, self.numbers = map(round, counts)
+        self.woken = max(0, apart) / (math.ceil(COUNTDOWNS / self.workers) * self.workers)
 
     def model(self, chunks):
-        return self.serial * math.ceil(chunks / self.workers) / chunks + self.dispatch * chunks
+        """Model in chunks_model.hpp."""
+        spacing = self.work / (chunks * self.workers)
+        dispatch = self.streamed + (self.woken - self.streamed) * spacing / (spacing + self.woken)
+        return self.work * math.ceil(chunks / self.workers) / chunks + dispatch * chunks
 
 
 def stretches(curve):
@@ -70,7 +76,7 @@ def chunk_size(result, form):
     job, mine = Job(result), curves(result, "chunk_size", "size")
     if len(mine) < 2:
         raise Missing("fewer than two chunk sizes were run")
-    sheet = Sheet(result, form, verdict(result, "chunk.model"), height=3.6, left=0.6, key=CURVES + "work / W, and a price a chunk")
+    sheet = Sheet(result, form, verdict(result, "chunk.model"), height=3.6, left=0.6, key=CURVES + "the model: work / W, and a price a chunk")
     ax = sheet.axes[0]
     default = result.series("default_size", numbers=job.numbers).scaled(1e-6)
     own = math.ceil(job.numbers / (4 * job.workers))
@@ -100,7 +106,7 @@ def chunk_count(result, form):
         raise Missing("fewer than two numbers of chunks were run")
     mine = dict(sorted(mine.items()))
     sheet = Sheet(result, form, verdict(result, "chunk.sawtooth"), height=3.6, left=0.6,
-                  key=CURVES + "ceil(chunks / W) / chunks of the loop · hairlines: multiples of W")
+                  key=CURVES + "the model: ceil(chunks / W) / chunks of the work · hairlines: multiples of W")
     ax = sheet.axes[0]
     last = max(mine)
     ax.set_xlim(0.5, last + 0.5 + last / 40)

@@ -212,12 +212,13 @@ def chunks(machine="small", rounds=15, size="normal", bad=lambda at: at in (3, 9
     maker.add("shared_by_hand", 35e6 / w)
     for run in maker.runs:  # counts, and so without noise
         run.update({"workers": w, "numbers": n})
-    maker.add("empty_chunks", 1e7)
+    for name, nanoseconds in (("empty_chunks", 1e7), ("countdowns_apart", 16e6), ("countdowns_together", 13e6)):
+        maker.add(name, nanoseconds)
     for each in (1, 2, 4, 10, 50, 100, 1000, 5000):
         maker.add(f"chunk_size/size:{each}", law(-(-n // each)))
     for each in (10, 1000):
         maker.add(f"shuffled_size/size:{each}", law(n // each))
-    for count in sorted({1, 2, 8 * w} | {k * w + d for k in (1, 2, 3, 4) for d in (-1, 0, 1)} - {4 * w}):
+    for count in sorted({1, 2, 8 * w, 32 * w} | {k * w + d for k in (1, 2, 3, 4) for d in (-1, 0, 1)} - {4 * w}):
         maker.add(f"chunk_count/chunks:{count}", law(count))
     maker.add(f"default_size/numbers:{n}", law(4 * w))
     maker.add("shuffled_default", law(4 * w))

@@ -14,7 +14,7 @@ namespace lab::chunks {
 
 inline int workers = 2;             ///< of every pool
 inline std::size_t items = 50'000;  ///< numbers of the job; both are set before anything is measured
-inline constexpr std::size_t kEmptyChunks = 10'000;
+inline constexpr std::size_t kEmptyChunks = 10'000, kCountdowns = 240;
 
 inline std::uint64_t primes_among(std::size_t count) {
   static std::map<std::size_t, std::uint64_t> counted{
@@ -51,6 +51,8 @@ inline void shared_by_hand(benchmark::State& state) {
 
 inline void by_pool(benchmark::State& state, const Numbers& numbers, std::optional<std::ptrdiff_t> size) {
   PlacedPool pool(workers, place(machine(), workers));
+  // The first touch of memory costs milliseconds: the same numbers go there and back once with nothing to do.
+  pool->map<bool>("nothing", numbers, size ? std::max<std::ptrdiff_t>(*size, 1000) : size);
   std::uint64_t found = 0;
   for (auto _ : state) found = pool.count_primes(numbers, size);
   expect_primes(state, found, primes_among(numbers.size()));
@@ -71,6 +73,17 @@ inline void empty_chunks(benchmark::State& state) {
   const Numbers numbers = in_order(job_of(kEmptyChunks));
   for (auto _ : state) pool->map_async<bool>("nothing", numbers, 1).get(std::chrono::seconds(60));
 }
+
+// Countdowns of some 0.1 ms, a chunk each, and as many in one chunk a worker: the difference is the messages.
+inline void countdowns(benchmark::State& state, std::size_t chunks) {
+  PlacedPool pool(workers, place(machine(), workers));
+  const Numbers jobs(rounded_up(kCountdowns, workers) * workers, 300'000);
+  pool->map<bool>("count_down", Numbers(100, 1000), 1);
+  for (auto _ : state)
+    pool->map_async<bool>("count_down", jobs, size_of(jobs.size(), chunks)).get(std::chrono::seconds(60));
+}
+inline void countdowns_apart(benchmark::State& state) { countdowns(state, rounded_up(kCountdowns, workers) * workers); }
+inline void countdowns_together(benchmark::State& state) { countdowns(state, static_cast<std::size_t>(workers)); }
 
 inline void test_each(benchmark::State& state, const Numbers& numbers, bool prime) {
   bool right = true;

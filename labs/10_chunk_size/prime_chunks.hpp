@@ -14,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+#include "common/kernels/busy_wait.hpp"
 #include "common/kernels/primes.hpp"
 #include "common/machine/placement.hpp"
 #include "common/multiprocessing/pool/pool.hpp"
@@ -54,6 +55,10 @@ inline void take_a_core(const std::vector<int>& cpus) {
   seats->settled.fetch_add(1);
 }
 inline bool nothing(std::uint64_t) { return false; }
+inline bool count_down(std::uint64_t counts) {
+  busy_wait(counts);
+  return false;
+}
 struct Done {
   std::string worker;
   std::int64_t begin = 0, end = 0;
@@ -66,6 +71,7 @@ inline Done noted_chunk(std::uint64_t from, std::uint64_t to) {
   return {pool::current_worker(), begin, now_ns(), primes};
 }
 inline const bool known = pool::register_task("is_prime", is_prime) && pool::register_task("nothing", nothing) &&
+                          pool::register_task("count_down", count_down) &&
                           pool::register_task("take_a_core", take_a_core) &&
                           pool::register_task("noted_chunk", noted_chunk);
 
