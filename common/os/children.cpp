@@ -70,12 +70,12 @@ void ChildProcess::send_signal(int signal) const {
 std::optional<int> ChildProcess::wait(Deadline deadline) {
   if (code_) return code_;
   if (!handle_ || !ours()) return std::nullopt;
-  if (deadline != Deadline::max() && !wait_for(handle_.get(), POLLIN, deadline)) return std::nullopt;
   siginfo_t ended{};
   int failed = 0;
-  do {
-    failed = ::waitid(P_PIDFD, static_cast<id_t>(handle_.get()), &ended, WEXITED);
-  } while (failed < 0 && errno == EINTR);
+  do {  // one system call where it has ended, or there is no deadline
+    failed = ::waitid(P_PIDFD, static_cast<id_t>(handle_.get()), &ended, WEXITED | (deadline == Deadline::max() ? 0 : WNOHANG));
+    if (failed == 0 && ended.si_pid == 0 && !wait_for(handle_.get(), POLLIN, deadline)) return std::nullopt;
+  } while ((failed < 0 && errno == EINTR) || (failed == 0 && ended.si_pid == 0));
   if (failed < 0 && errno != ECHILD) throw_errno("cannot learn how a child ended");
   code_ = failed < 0 ? kStatusLost : ended.si_code == CLD_EXITED ? ended.si_status : -ended.si_status;
   return code_;

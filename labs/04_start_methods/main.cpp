@@ -41,9 +41,9 @@ void each_huge_size(lab::Family* family, const lab::Options& options) {
     if (mib > 0 && huge_pages_allowed()) family->Arg(mib);
   }
 }
-void smallest_and_largest(lab::Family* family, const lab::Options& options) {
-  family->ArgName("mib")->Arg(0);
-  if (const std::int64_t largest = parent_sizes(options.quick(), lab::machine().real).back(); largest > 0) family->Arg(largest);
+// The lesson's ways are told by one size; --full has all.
+void lesson_sizes(lab::Family* family, const lab::Options& options) {
+  options.full() ? each_size(family, options) : void(family->ArgName("mib")->Arg(0));
 }
 
 void declare(const char* job, void (*apply)(lab::Family*)) {
@@ -54,7 +54,7 @@ void declare(const char* job, void (*apply)(lab::Family*)) {
 const bool declared = [] {
   for (const char* method : {"thread", "fork", "spawn", "forkserver"}) declare(method, lab::blocking_with<each_size>);
   for (const char* way : {"lesson_thread", "lesson_fork", "lesson_spawn", "lesson_forkserver"})  // of four_ways.hpp
-    declare(way, lab::blocking_with<smallest_and_largest>);
+    declare(way, lab::blocking_with<lesson_sizes>);
   for (const char* floor : {"bare_thread", "bare_fork", "bare_vfork", "bare_spawn_lab", "bare_spawn", "bare_spawn_empty", "bare_fork_and_round_trips"})
     benchmark::RegisterBenchmark(floor, [floor](benchmark::State& state) { in_a_parent(state, floor); })->Apply(lab::blocking);
   return true;
