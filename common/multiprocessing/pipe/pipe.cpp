@@ -104,12 +104,10 @@ std::size_t Connection::recv_bytes_into(std::span<std::byte> buffer, std::size_t
   return length;
 }
 
-bool Connection::poll(std::chrono::nanoseconds timeout) const {
+bool Connection::poll(Timeout timeout) const {
   const int fd = fileno();
   if (!readable_) throw NotOpen("this end of the pipe is write-only");
-  return wait_for(
-      fd, POLLIN,
-      Clock::now() + std::clamp<std::chrono::nanoseconds>(timeout, std::chrono::seconds(0), std::chrono::hours(24)));
+  return wait_for(fd, POLLIN, timeout.deadline());
 }
 
 std::pair<Connection, Connection> one_way() {

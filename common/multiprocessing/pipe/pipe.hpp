@@ -12,6 +12,7 @@
 #include "common/os/codec.hpp"
 #include "common/os/descriptor.hpp"
 #include "common/os/message.hpp"
+#include "common/os/timeout.hpp"
 
 namespace lab::pipe {
 
@@ -65,7 +66,7 @@ class Connection {
 
   /// Whether recv would find something at once, or within `timeout`: the first byte of a message, or end-of-file.
   /// Throws NotOpen.
-  bool poll(std::chrono::nanoseconds timeout = {}) const;
+  bool poll(Timeout timeout = std::chrono::nanoseconds(0)) const;
 
   void close() { end_.reset(); }
   bool closed() const { return !end_; }

@@ -99,7 +99,7 @@ void RingEnd::publish() {
   if (they_sleep_.load() != 0 && they_sleep_.exchange(0) != 0) futex_wake(they_sleep_, 1);
 }
 
-std::size_t RingEnd::room(std::size_t least, std::chrono::nanoseconds timeout) {
+std::size_t RingEnd::room(std::size_t least, Timeout timeout) {
   if (known() >= least || look() >= least || !wait(least, timeout)) return known();
   return look();  // the peer has closed; all it did before is visible now
 }
@@ -113,10 +113,9 @@ bool RingEnd::spin(std::size_t least) {
 }
 
 // Returns false when there is room, true when the peer has closed.
-bool RingEnd::wait(std::size_t least, std::chrono::nanoseconds timeout) {
+bool RingEnd::wait(std::size_t least, Timeout timeout) {
   if (spins_ && spin(least)) return false;  // most waits are shorter than a look at the clock is worth
-  const Deadline deadline =
-      Clock::now() + std::clamp<std::chrono::nanoseconds>(timeout, std::chrono::seconds(0), std::chrono::hours(24));
+  const Deadline deadline = timeout.deadline();
   for (;;) {
     if (spins_) {
       if (spin(least)) return false;
@@ -162,7 +161,7 @@ inline void RingEnd::get(void* to, std::size_t n) {
   own_ += n;
 }
 
-void RingSender::send(std::string_view message, std::chrono::nanoseconds timeout) {
+void RingSender::send(std::string_view message, Timeout timeout) {
   check_open();
   if (message.size() > UINT32_MAX) throw MessageError("a message cannot be longer than 4294967295 bytes");
   const auto length = static_cast<std::uint32_t>(message.size());
@@ -189,7 +188,7 @@ void RingSender::send(std::string_view message, std::chrono::nanoseconds timeout
   guard.whole = true;
 }
 
-std::size_t RingReceiver::take_length(std::chrono::nanoseconds timeout, std::size_t maximum) {
+std::size_t RingReceiver::take_length(Timeout timeout, std::size_t maximum) {
   check_open();
   std::uint32_t length = 0;
   const std::size_t there = room(sizeof length, timeout);
@@ -201,7 +200,7 @@ std::size_t RingReceiver::take_length(std::chrono::nanoseconds timeout, std::siz
   return length;
 }
 
-void RingReceiver::take_body(std::span<std::byte> body, std::chrono::nanoseconds timeout) {
+void RingReceiver::take_body(std::span<std::byte> body, Timeout timeout) {
   while (!body.empty()) {
     const std::size_t least = std::min(body.size(), capacity_ / 4), there = room(least, timeout);
     if (there < least) refuse("got end of file during a message");
@@ -213,7 +212,7 @@ void RingReceiver::take_body(std::span<std::byte> body, std::chrono::nanoseconds
   publish();
 }
 
-std::size_t RingReceiver::recv_into(std::span<std::byte> buffer, std::chrono::nanoseconds timeout) {
+std::size_t RingReceiver::recv_into(std::span<std::byte> buffer, Timeout timeout) {
   const std::size_t length = take_length(timeout, buffer.size());
   WholeOrClosed guard(*this);
   take_body(buffer.first(length), timeout);
@@ -221,7 +220,7 @@ std::size_t RingReceiver::recv_into(std::span<std::byte> buffer, std::chrono::na
   return length;
 }
 
-std::string RingReceiver::recv(std::chrono::nanoseconds timeout, std::size_t maximum) {
+std::string RingReceiver::recv(Timeout timeout, std::size_t maximum) {
   std::string message(take_length(timeout, maximum), '\0');
   WholeOrClosed guard(*this);
   take_body(std::as_writable_bytes(std::span(message)), timeout);

@@ -77,7 +77,7 @@ class RingEnd {
   RingEnd(const Ring& ring, Side side, int peer);
 
   /// How many bytes this end may go on: at least `least`, fewer only when the peer has closed. Waits.
-  std::size_t room(std::size_t least, std::chrono::nanoseconds timeout);
+  std::size_t room(std::size_t least, Timeout timeout);
   std::size_t look();  ///< The same, now. Throws MessageError for a position that no honest peer can have.
   void publish();      ///< Shows the peer how far this end is, and wakes it if it sleeps.
   void put(const void* from, std::size_t n);
@@ -90,7 +90,7 @@ class RingEnd {
 
  private:
   std::size_t known() const;
-  bool wait(std::size_t least, std::chrono::nanoseconds timeout);
+  bool wait(std::size_t least, Timeout timeout);
   bool spin(std::size_t least);
 
   std::byte* const data_;
@@ -110,7 +110,7 @@ class RingSender : public RingEnd {
   /// Throws TimedOut, PeerDied, MessageError for impossible positions, std::system_error (EPIPE) when the receiver has
   /// closed, NotOpen after close(). After TimedOut a message that fits into the ring was not sent at all; of a longer
   /// one a part may have been, so that this end is closed.
-  void send(std::string_view message, std::chrono::nanoseconds timeout = std::chrono::seconds(60));
+  void send(std::string_view message, Timeout timeout = std::chrono::seconds(60));
 };
 
 class RingReceiver : public RingEnd {
@@ -119,13 +119,13 @@ class RingReceiver : public RingEnd {
   /// One message. Throws EndOfFile when the sender has closed and all is taken, TimedOut, PeerDied, NotOpen, and
   /// MessageError for a length beyond `maximum`, an end inside a message, or impossible positions. After a
   /// MessageError, and after a wait that failed inside a message, this end is closed.
-  std::string recv(std::chrono::nanoseconds timeout = std::chrono::seconds(60), std::size_t maximum = kMessageLimit);
+  std::string recv(Timeout timeout = std::chrono::seconds(60), std::size_t maximum = kMessageLimit);
   /// The same into a buffer, whose size is the maximum; returns the message's length.
-  std::size_t recv_into(std::span<std::byte> buffer, std::chrono::nanoseconds timeout = std::chrono::seconds(60));
+  std::size_t recv_into(std::span<std::byte> buffer, Timeout timeout = std::chrono::seconds(60));
 
  private:
-  std::size_t take_length(std::chrono::nanoseconds timeout, std::size_t maximum);
-  void take_body(std::span<std::byte> body, std::chrono::nanoseconds timeout);
+  std::size_t take_length(Timeout timeout, std::size_t maximum);
+  void take_body(std::span<std::byte> body, Timeout timeout);
 };
 
 }  // namespace lab::pipe

@@ -1,17 +1,14 @@
 #include "common/multiprocessing/pipe/wait_many.hpp"
 
 #include <poll.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 
 namespace lab::pipe {
 
-std::vector<std::size_t> wait_many(const std::vector<Waitable>& list, std::chrono::nanoseconds timeout) {
-  using namespace std::chrono;
-  const Deadline deadline = Clock::now() + std::clamp<nanoseconds>(timeout, seconds(0), hours(24));
+std::vector<std::size_t> wait_many(const std::vector<Waitable>& list, Timeout timeout) {
+  const Deadline deadline = timeout.deadline();
   std::vector<pollfd> entries;
   for (const Waitable& each : list) {
     if (each.fd < 0) throw NotOpen("cannot wait for a descriptor that is closed");  // poll would pass over it
@@ -31,12 +28,6 @@ std::vector<std::size_t> wait_many(const std::vector<Waitable>& list, std::chron
     if (entries[i].revents) ready.push_back(i);  // POLLHUP and POLLERR too: the next read will not block
   }
   return ready;
-}
-
-Descriptor sentinel_of(pid_t child) {
-  Descriptor sentinel(static_cast<int>(::syscall(SYS_pidfd_open, child, 0)));
-  if (!sentinel) throw_errno("cannot watch process " + std::to_string(child));
-  return sentinel;
 }
 
 }  // namespace lab::pipe

@@ -3,12 +3,12 @@
 
 #include <sys/types.h>
 
-#include <chrono>
 #include <cstddef>
 #include <vector>
 
-#include "common/os/descriptor.hpp"
 #include "common/multiprocessing/pipe/pipe.hpp"
+#include "common/os/children.hpp"
+#include "common/os/descriptor.hpp"
 
 namespace lab::pipe {
 
@@ -24,10 +24,10 @@ struct Waitable {
 /// Waits until at least one is ready or the timeout has passed, and returns the positions of *all* that are ready, in
 /// the order of the list: who served only the first would let a busy one starve the others. Empty after the timeout.
 /// Throws NotOpen for a closed Connection, std::system_error for a descriptor that is not open.
-std::vector<std::size_t> wait_many(const std::vector<Waitable>& list, std::chrono::nanoseconds timeout);
+std::vector<std::size_t> wait_many(const std::vector<Waitable>& list, Timeout timeout);
 
 /// A descriptor that becomes readable when that process, a child of ours, has ended (a pidfd; the child is still to be
 /// reaped). Unlike a pipe whose other end only the child should hold, no sibling can keep it from becoming ready.
-Descriptor sentinel_of(pid_t child);
+inline Descriptor sentinel_of(pid_t child) { return open_pidfd(child); }
 
 }  // namespace lab::pipe

@@ -17,6 +17,19 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 using Positions = std::vector<std::size_t>;
 
+TEST(WaitMany, AsLongAsItTakesIsNoTimeoutInAnyUnit) {
+  auto [receiver, sender] = one_way();
+  for (const Timeout timeout : {Timeout(std::chrono::seconds::max()), Timeout(std::chrono::hours::max()), Timeout()}) {
+    const std::jthread later([&to = sender] {
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      to.send(1);
+    });
+    EXPECT_EQ(wait_many({receiver}, timeout).size(), 1u);
+    EXPECT_TRUE(receiver.poll(timeout));
+    EXPECT_EQ(receiver.recv<int>(), 1);
+  }
+}
+
 TEST(WaitMany, ReturnsAllThatAreReady) {
   auto [r1, s1] = one_way();
   auto [r2, s2] = one_way();

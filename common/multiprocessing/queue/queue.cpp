@@ -56,12 +56,12 @@ void PacketQueue::wait_for_room(std::uint64_t number, Deadline deadline) {
   }
 }
 
-void PacketQueue::put_bytes(std::string_view item, nanoseconds timeout) {
+void PacketQueue::put_bytes(std::string_view item, Timeout timeout) {
   check_length(item.size(), kLongest);
   if (!words_->writers.lock_for(timeout)) throw Full("another producer held the queue until the deadline");
   const Unlock unlock{words_->writers};
   const std::uint64_t number = words_->sent.load();
-  const Deadline deadline = deadline_in(timeout);
+  const Deadline deadline = timeout.deadline();
   wait_for_room(number, deadline);
   // Counted before it is sent. If this process is killed in between, a number is missing, and the next packet that is
   // got makes up for it; the other way round the queue might hold one item too many.
@@ -81,9 +81,9 @@ void PacketQueue::put_bytes(std::string_view item, nanoseconds timeout) {
   }
 }
 
-std::string PacketQueue::get_bytes(nanoseconds timeout) {
+std::string PacketQueue::get_bytes(Timeout timeout) {
   static thread_local const auto packet = std::make_unique<char[]>(sizeof(std::uint64_t) + kLongest + 1);
-  const Deadline deadline = deadline_in(timeout);
+  const Deadline deadline = timeout.deadline();
   ssize_t got = 0;
   for (int flags = MSG_DONTWAIT;;) {  // most items are there already
     got = ::recv(ends_.first.get(), packet.get(), sizeof(std::uint64_t) + kLongest + 1, flags);
@@ -143,7 +143,7 @@ void RingQueue::publish(Side& own, Side& other, std::uint64_t position) {
   if (other.sleeps.load() != 0 && other.sleeps.exchange(0) != 0) futex_wake(other.sleeps, 1);
 }
 
-void RingQueue::put_bytes(std::string_view item, nanoseconds timeout) {
+void RingQueue::put_bytes(std::string_view item, Timeout timeout) {
   check_length(item.size(), longest_);
   Side &own = words_->producers, &other = words_->consumers;
   if (!own.lock.lock_for(timeout)) throw Full("another producer held the queue until the deadline");
@@ -151,7 +151,7 @@ void RingQueue::put_bytes(std::string_view item, nanoseconds timeout) {
   const std::uint64_t at = own.position.load(std::memory_order_relaxed);
   if (at - own.theirs_seen >= capacity_) own.theirs_seen = other.position.load();
   if (at - own.theirs_seen >= capacity_) {
-    if (!wait_until_moved(own, other, own.theirs_seen, deadline_in(timeout)))
+    if (!wait_until_moved(own, other, own.theirs_seen, timeout.deadline()))
       throw Full("the queue stayed full until the deadline");
     own.theirs_seen = other.position.load();
   }
@@ -161,14 +161,14 @@ void RingQueue::put_bytes(std::string_view item, nanoseconds timeout) {
   publish(own, other, at + 1);
 }
 
-std::string RingQueue::get_bytes(nanoseconds timeout) {
+std::string RingQueue::get_bytes(Timeout timeout) {
   Side &own = words_->consumers, &other = words_->producers;
   if (!own.lock.lock_for(timeout)) throw Empty("another consumer waited for the next item until the deadline");
   const Unlock unlock{own.lock};
   const std::uint64_t at = own.position.load(std::memory_order_relaxed);
   if (own.theirs_seen == at) own.theirs_seen = other.position.load();
   if (own.theirs_seen == at) {
-    if (!wait_until_moved(own, other, at, deadline_in(timeout))) throw Empty("no item came before the deadline");
+    if (!wait_until_moved(own, other, at, timeout.deadline())) throw Empty("no item came before the deadline");
     own.theirs_seen = other.position.load();
   }
   std::uint32_t length = 0;

@@ -40,19 +40,19 @@ class PacketQueue {
   explicit PacketQueue(std::uint32_t capacity = kMost);
 
   /// Throws Full, MessageError for an item longer than kLongest, std::system_error.
-  void put_bytes(std::string_view item, std::chrono::nanoseconds timeout = kPatience);
+  void put_bytes(std::string_view item, Timeout timeout = kPatience);
   /// Throws Empty, MessageError for a packet that no put sends, std::system_error.
-  std::string get_bytes(std::chrono::nanoseconds timeout = kPatience);
+  std::string get_bytes(Timeout timeout = kPatience);
   /// Items put and not yet got, as far as one can know while others put and get.
   std::size_t size() const;
 
   /// The same for a value, through the codec; get throws MessageError for an item that is no T.
   template <class T>
-  void put(const T& value, std::chrono::nanoseconds timeout = kPatience) {
+  void put(const T& value, Timeout timeout = kPatience) {
     put_bytes(encode(value), timeout);
   }
   template <class T>
-  T get(std::chrono::nanoseconds timeout = kPatience) {
+  T get(Timeout timeout = kPatience) {
     return decode<T>(get_bytes(timeout));
   }
 
@@ -78,16 +78,16 @@ class RingQueue {
   /// Throws std::invalid_argument for no slot or more than 2^20, or items longer than 1 MiB; std::system_error.
   RingQueue(std::uint32_t capacity, std::size_t longest);
 
-  void put_bytes(std::string_view item, std::chrono::nanoseconds timeout = kPatience);  ///< as PacketQueue's
-  std::string get_bytes(std::chrono::nanoseconds timeout = kPatience);
+  void put_bytes(std::string_view item, Timeout timeout = kPatience);  ///< as PacketQueue's
+  std::string get_bytes(Timeout timeout = kPatience);
   std::size_t size() const;
 
   template <class T>
-  void put(const T& value, std::chrono::nanoseconds timeout = kPatience) {
+  void put(const T& value, Timeout timeout = kPatience) {
     put_bytes(encode(value), timeout);
   }
   template <class T>
-  T get(std::chrono::nanoseconds timeout = kPatience) {
+  T get(Timeout timeout = kPatience) {
     return decode<T>(get_bytes(timeout));
   }
 

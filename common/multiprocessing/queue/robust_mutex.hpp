@@ -3,20 +3,14 @@
 
 #include <pthread.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <system_error>
 #include <thread>
 
-#include "common/os/descriptor.hpp"
+#include "common/os/timeout.hpp"
 
 namespace lab::queue {
-
-/// What a timeout means: less than nothing is nothing, and a day is for ever.
-inline Deadline deadline_in(std::chrono::nanoseconds timeout) {
-  return Clock::now() + std::clamp<std::chrono::nanoseconds>(timeout, std::chrono::seconds(0), std::chrono::hours(24));
-}
 
 /// Lies in shared memory. When a holder is killed the kernel hands the lock to the next one; what the lock guards must
 /// be right at every moment, then: let one store at the end make a change valid.
@@ -34,10 +28,10 @@ class RobustMutex {
   RobustMutex& operator=(const RobustMutex&) = delete;
 
   /// False once that much time has passed. Throws std::system_error.
-  bool lock_for(std::chrono::nanoseconds timeout) {
+  bool lock_for(Timeout timeout) {
     int error = pthread_mutex_trylock(&mutex_);
     if (error == EBUSY) {
-      const Deadline deadline = deadline_in(timeout);
+      const Deadline deadline = timeout.deadline();
 #ifdef __SANITIZE_THREAD__  // it does not know clocklock, and would miss that the lock is taken
       while (error == EBUSY && Clock::now() < deadline) {
         std::this_thread::sleep_for(std::chrono::microseconds(50));
