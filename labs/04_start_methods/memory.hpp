@@ -125,7 +125,7 @@ inline ChildMemory child_memory(Method method, std::size_t parent_mib, int share
   child.start();
   writer.reset();
   std::optional<std::string> message;
-  if (wait_for(reader.get(), POLLIN, Clock::now() + std::chrono::seconds(20))) message = receive_message(reader.get());
+  if (wait_for(reader.get(), POLLIN, Clock::now() + std::chrono::seconds(60))) message = receive_message(reader.get());
   if (!message) child.kill();
   child.join();
   table = {};
