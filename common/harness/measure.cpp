@@ -11,6 +11,8 @@
 namespace lab {
 namespace {
 
+constexpr double kMostLost = 0.95;  // a time of which nothing is left would be no number
+
 // The measurement that runs now. The library hands a benchmark nothing but its State, so this is how team() and timed()
 // reach what they fill in.
 struct Running {
@@ -40,17 +42,19 @@ std::string complaint(const Run& run) {
   }
 }
 
-// The share of the time in which the worst worker had its CPU, or had no use for it. None where nobody tells: the kernel
-// does not, and workers that sometimes wait, or share CPUs, have not lost all that they did not compute.
-std::optional<double> kept_by_worst(const std::vector<Report>& reports, bool computes_alone) {
-  double worst = 1;
+// The share of the time that others left to the workers. Who computes on a CPU of its own delays only itself, and the
+// worst counts; workers that wait for each other pass their delays on, and these add up. None where nobody tells: the
+// kernel does not, and such workers have not lost all that they did not compute.
+std::optional<double> kept_by(const std::vector<Report>& reports, bool each_for_itself) {
+  double worst = 0, sum = 0;
   for (const Report& r : reports) {
-    if (r.waited < 0 && !computes_alone) return std::nullopt;
+    if (r.waited < 0 && !each_for_itself) return std::nullopt;
     const auto time = static_cast<double>(std::max<std::int64_t>(r.end - r.begin, 1));
-    worst =
-        std::min(worst, r.waited < 0 ? static_cast<double>(r.cpu) / time : 1 - static_cast<double>(r.waited) / time);
+    const double lost = r.waited < 0 ? 1 - static_cast<double>(r.cpu) / time : static_cast<double>(r.waited) / time;
+    worst = std::max(worst, lost);
+    sum += lost;
   }
-  return worst;
+  return 1 - std::min(kMostLost, each_for_itself ? worst : sum);
 }
 
 }  // namespace
@@ -90,7 +94,7 @@ std::vector<Report> team(benchmark::State& state, Vehicle vehicle, int size, std
   m.floating = !placed;
   m.busy = placed ? size : static_cast<int>(all.size());
   m.cpu_share = busy ? 1 : std::min(1.0, m.cpu_seconds / seconds);
-  running.kept = kept_by_worst(reports, placed && busy);
+  running.kept = kept_by(reports, placed && busy);
   m.counters["workers"] = size;
   m.counters["cpu_over_wall"] = m.cpu_seconds / seconds;
   return reports;
@@ -137,10 +141,11 @@ Measured measure(Family* family, const std::string& variant, Kind kind, std::int
     m.cpu_share = busy ? 1 : std::min(1.0, cpu_used / std::max(seconds, 1e-9));
     if (busy) running.kept = std::min(1.0, cpu_used / wall_used);
   }
-  // Others can have taken no more than they used. A placed worker's waiting is exact; those that share CPUs wait for each
-  // other, too, and together they had what the CPUs gave.
-  const double free = 1 - std::min(0.95, foreign.share());  // a time over 0 would be no number
-  m.kept = !running.kept ? free : m.floating ? std::max(free, *running.kept) : *running.kept;
+  // Others can have taken no more than they used. What a placed worker that computes has waited is exact; those that wait
+  // for each other, or share CPUs, have waited for each other, too.
+  const double free = 1 - std::min(kMostLost, foreign.share());
+  m.kept = !running.kept ? free : busy && !m.floating ? *running.kept : std::max(free, *running.kept);
+  // Busy workers that share CPUs had together what the CPUs gave.
   if (running.team_seconds && m.floating && busy)
     m.kept = std::max(m.kept, std::min(1.0, m.counters["cpu_over_wall"] / m.busy));
   m.seconds = running.timed_seconds.value_or(seconds) / n;

@@ -91,9 +91,11 @@ bool work_in(const Team& team, int worker, Barrier& barrier, Slot& slot, std::fu
     const std::int64_t waited = waited_for_cpu();
     report.first_cpu = ::sched_getcpu();
     report.begin = now_ns();
-    const std::int64_t cpu = now_ns(CLOCK_THREAD_CPUTIME_ID);
+    // A process may have threads of its own at work: a queue's feeder.
+    const clockid_t clock = team.vehicle == Vehicle::processes ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_THREAD_CPUTIME_ID;
+    const std::int64_t cpu = now_ns(clock);
     report.answer = work(worker);
-    report.cpu = now_ns(CLOCK_THREAD_CPUTIME_ID) - cpu;
+    report.cpu = now_ns(clock) - cpu;
     report.end = now_ns();
     report.last_cpu = ::sched_getcpu();
     if (waited >= 0) report.waited = waited_for_cpu() - waited;
@@ -119,7 +121,12 @@ void run_processes(const Team& team, Barrier& barrier, const SharedArray<Slot>& 
         if (!work_in(team, worker, barrier, slots[worker], work)) ::_exit(1);
       });
     }
-    children.emplace_back(pid);
+    try {
+      children.emplace_back(pid);
+    } catch (const std::system_error& error) {
+      if (error.code() != std::errc::no_such_process) throw;  // SIGCHLD is ignored, perhaps: it is gone already
+      throw WorkerError(fmt::format("worker {} (pid {}) ended, and nobody can tell how", worker, pid));
+    }
   }
   std::vector<pollfd> polls;
   for (const ChildProcess& child : children) polls.push_back({child.sentinel(), POLLIN, 0});

@@ -18,7 +18,7 @@ enum class Vehicle { processes, threads };
 /// between workers.
 struct Report {
   std::int64_t begin = 0, end = 0;
-  std::int64_t cpu = 0;  ///< CPU time of this worker's thread between begin and end
+  std::int64_t cpu = 0;  ///< CPU time between begin and end, of the worker's process or thread
   int first_cpu = -1, last_cpu = -1;
   std::int64_t waited = -1;  ///< ns it could have run between begin and end but had no CPU; below 0: the kernel does not tell
   double before = 0, after = 0;  ///< what Team::frame returned
