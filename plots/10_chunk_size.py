@@ -29,7 +29,7 @@ class Job:
         if not self.serial or not self.work or not self.streamed or apart is None or not all(n and 1 <= n <= 1e7 for n in counts):
             raise Missing("it takes serial, shared_by_hand, one chunk, empty_chunks and the countdowns")
         self.workers, self.numbers = map(round, counts)
-        self.woken = max(0, apart) / (math.ceil(COUNTDOWNS / self.workers) * self.workers)
+        self.woken = max(self.streamed, apart / (math.ceil(COUNTDOWNS / self.workers) * self.workers))
 
     def model(self, chunks):
         """Model in chunks_model.hpp."""

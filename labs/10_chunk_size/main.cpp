@@ -85,8 +85,8 @@ lab::Measure follows_the_model(bool full) {
   std::vector<lab::Point> points;
   const auto add = [&](const std::string& variant, std::size_t chunks) {
     const auto over_model = [chunks, w = static_cast<std::size_t>(workers)](std::span<const double> t) {
-      const double woken = std::max(0.0, t[3] - t[4]) / static_cast<double>(rounded_up(kCountdowns, w) * w);
-      return t[0] / Model{t[1], t[2] / kEmptyChunks, woken, w}.seconds(chunks);
+      const double streamed = t[2] / kEmptyChunks, messages = static_cast<double>(rounded_up(kCountdowns, w) * w);
+      return t[0] / Model{t[1], streamed, std::max(streamed, (t[3] - t[4]) / messages), w}.seconds(chunks);
     };
     const std::vector<lab::Value> inputs{variant, count(1), "empty_chunks", "countdowns_apart", "countdowns_together"};
     points.push_back(lab::compute(inputs, over_model).within(0.85, 1.15).labelled(variant));
