@@ -13,8 +13,7 @@ namespace lab::pool {
 inline void show_order() {
   Pool pool(with(3));
   const std::vector<int> waits{60'000, 20'000, 40'000, 10'000, 30'000, 50'000};
-  fmt::print("Six tasks that wait {} ms, on three workers.\n\n",
-             fmt::join(waits | std::views::transform([](int us) { return us / 1000; }), ", "));
+  fmt::print("Six tasks that wait {} us, on three workers.\n\n", fmt::join(waits, ", "));
   const auto show = [](const char* method, auto call) {
     const auto start = Clock::now();
     for (const int wait : call()) {

@@ -57,12 +57,14 @@ TEST_P(Pools, StarmapSpreadsTuplesOverArguments) {
   EXPECT_EQ(pool.starmap_async<int>("subtract", pairs, 2).get(kSoon), (std::vector{4, 7, 0}));
 }
 
+#if !defined(__clang__) || __clang_major__ >= 16  // older ones cannot read libstdc++'s views
 TEST_P(Pools, AnInputWithoutALengthIsReadFirst) {
   Pool pool(with(2));
   const auto small = up_to(20);
   auto even = small | std::views::filter([](int x) { return x % 2 == 0; });
   EXPECT_EQ(pool.map<int>("square", even), (std::vector{0, 4, 16, 36, 64, 100, 144, 196, 256, 324}));
 }
+#endif
 
 TEST_P(Pools, TakesWhateverTheCodecTakes) {
   Pool pool(with(2));
@@ -78,6 +80,7 @@ TEST_P(Pools, TakesWhateverTheCodecTakes) {
   EXPECT_EQ(pool.apply<int>("pay", tasks::Coin(3)), 3);  // which cannot be copied
 }
 
+#if !defined(__clang__) || __clang_major__ >= 16  // older ones cannot read libstdc++'s views
 TEST_P(Pools, AnInputThatCanBeReadButOnce) {
   Pool pool(with(2));
   std::istringstream text("1 2 3"), more("4 5");
@@ -87,6 +90,7 @@ TEST_P(Pools, AnInputThatCanBeReadButOnce) {
   EXPECT_EQ(results.next(kSoon), 25);
   EXPECT_EQ(results.next(kSoon), std::nullopt);
 }
+#endif
 
 TEST_P(Pools, NoTaskRunsWithTheWrongNumberOfArguments) {
   Pool pool(with(1));
@@ -232,11 +236,13 @@ TEST_P(Pools, AnErrorOfTheInputComesAfterWhatWasReadBefore) {
   EXPECT_EQ(in_chunks.next(), 1);
   EXPECT_THROW(in_chunks.next(), std::length_error);
   EXPECT_EQ(in_chunks.next(), std::nullopt);
+#if !defined(__clang__) || __clang_major__ >= 16  // older ones cannot read libstdc++'s views
   const auto small = up_to(5);
   const auto broken = small | std::views::transform([](int x) { return x < 3 ? x : throw std::length_error("input"); });
   EXPECT_THROW(pool.map_async<int>("square", broken, 1).get(kSoon), std::length_error);
   auto from_the_start = small | std::views::filter([](int) { return throw std::length_error("input"), true; });
   EXPECT_THROW(pool.imap<int>("square", from_the_start).next(kSoon), std::length_error);
+#endif
 }
 
 TEST_P(Pools, ArgumentsThatCannotBeEncodedFailTheirCallOnly) {
