@@ -50,7 +50,7 @@ std::string next_lab(const std::string& name) {
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(executable().parent_path(), error)) {
     const std::string other = entry.path().filename().string();
-    if (std::regex_match(other, std::regex("[0-9][0-9]_[a-z0-9_]+")) && other > name && (next.empty() || other < next))
+    if (std::regex_match(other, std::regex("[0-9][0-9]_[a-z0-9_]+")) && other.compare(0, 2, name, 0, 2) > 0 && (next.empty() || other < next))
       next = other;
   }
   return next;
