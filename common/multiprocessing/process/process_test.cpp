@@ -40,6 +40,7 @@ int act(std::string_view what, std::span<Descriptor> in) {
   if (what == "exit") throw Exit();
   if (what == "abort") std::abort();
   if (what == "pause") ::pause();
+  if (what == "wait 50 ms") std::this_thread::sleep_for(50ms);
   if (char told = 0; what == "wait until told" && ::read(in[0].get(), &told, 1) != 1) return 1;
   if (what == "ignore SIGTERM") {
     std::signal(SIGTERM, SIG_IGN);
