@@ -43,14 +43,19 @@ std::string complaint(const Run& run) {
 }
 
 // The share of the time that others left to the workers. Who computes on a CPU of its own delays only itself, and the
-// worst counts; workers that wait for each other pass their delays on, and these add up. None where nobody tells: the
-// kernel does not, and such workers have not lost all that they did not compute.
+// worst counts; what kept it from starting with the first is lost like any other wait. Workers that wait for each other
+// pass their delays on, and these add up. None where nobody tells: the kernel does not, and such workers have not lost
+// all that they did not compute.
 std::optional<double> kept_by(const std::vector<Report>& reports, bool each_for_itself) {
+  std::int64_t start = reports.front().begin;
+  for (const Report& r : reports) start = std::min(start, r.begin);
   double worst = 0, sum = 0;
   for (const Report& r : reports) {
     if (r.waited < 0 && !each_for_itself) return std::nullopt;
-    const auto time = static_cast<double>(std::max<std::int64_t>(r.end - r.begin, 1));
-    const double lost = r.waited < 0 ? 1 - static_cast<double>(r.cpu) / time : static_cast<double>(r.waited) / time;
+    const std::int64_t late = each_for_itself ? r.begin - start : 0;
+    const auto time = static_cast<double>(std::max<std::int64_t>(r.end - r.begin + late, 1));
+    const double lost =
+        r.waited < 0 ? 1 - static_cast<double>(r.cpu) / time : static_cast<double>(r.waited + late) / time;
     worst = std::max(worst, lost);
     sum += lost;
   }

@@ -42,6 +42,7 @@ inline constexpr std::uint64_t prime18_1 = 100109100129100151;
 inline constexpr std::uint64_t prime18_2 = 100109100129162907;
 inline constexpr std::uint64_t non_prime_like_a_prime = 100109100129126653;  // its factor 316096873 is nearly its root
 // A hundredth of the work each, with the factors at the same fractions of the search as in the book's two non-primes.
+inline constexpr std::uint64_t small_trivial_non_prime = 10000000000015;  // 5 x ...
 inline constexpr std::uint64_t small_prime = 10000000000037;
 inline constexpr std::uint64_t small_non_prime_1 = 10000003440671;  // 953111 x 10491961
 inline constexpr std::uint64_t small_non_prime_2 = 10000007629921;  // 1715683 x 5828587

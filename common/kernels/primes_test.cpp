@@ -92,6 +92,7 @@ TEST(Primes, TheNumbersOfTheBook) {
   EXPECT_EQ(near_root(numbers::non_prime_like_a_prime), 316096873u);
   EXPECT_EQ(near_root(numbers::prime18_1), 0u);
   EXPECT_EQ(near_root(numbers::prime18_2), 0u);
+  EXPECT_EQ(divisor(numbers::small_trivial_non_prime), 5u);
   EXPECT_TRUE(is_prime(numbers::small_prime));
   EXPECT_EQ(divisor(numbers::small_non_prime_1), 953111u);
   EXPECT_EQ(divisor(numbers::small_non_prime_2), 1715683u);

@@ -49,12 +49,22 @@ inline void shared_by_hand(benchmark::State& state) {
   expect_primes(state, found, primes_among(items) * static_cast<std::uint64_t>(state.max_iterations));
 }
 
+/// Each worker has a core to itself where there are enough: where the kernel puts two workers on one core, milliseconds
+/// pass until it moves one of them, and that is as long as many a chunk.
+inline pool::Options placed() {
+  return {.processes = workers, .cpus = place(machine(), workers), .nursery = nursery.get()};
+}
+inline void wait_for_workers(const pool::Pool& pool) {
+  if (!pool.wait_until_ready(std::chrono::seconds(20)))
+    throw std::runtime_error("a pool's workers were not ready within 20 s");
+}
 inline void by_pool(benchmark::State& state, const Numbers& numbers, std::optional<std::ptrdiff_t> size) {
-  PlacedPool pool(workers, place(machine(), workers));
+  pool::Pool pool(placed());
+  wait_for_workers(pool);
   // The first touch of memory costs milliseconds: the same numbers go there and back once with nothing to do.
-  pool->map<bool>("nothing", numbers, size ? std::max<std::ptrdiff_t>(*size, 1000) : size);
+  pool.map<bool>("nothing", numbers, size ? std::max<std::ptrdiff_t>(*size, 1000) : size);
   std::uint64_t found = 0;
-  for (auto _ : state) found = pool.count_primes(numbers, size);
+  for (auto _ : state) found = primes_by(pool, numbers, size);
   expect_primes(state, found, primes_among(numbers.size()));
 }
 inline void chunk_size(benchmark::State& state) { by_pool(state, in_order(job_of(items)), state.range(0)); }
@@ -69,18 +79,20 @@ inline void shuffled_default(benchmark::State& state) { by_pool(state, shuffled(
 
 // Chunks with nothing to do, by a pool of the same size.
 inline void empty_chunks(benchmark::State& state) {
-  PlacedPool pool(workers, place(machine(), workers));
+  pool::Pool pool(placed());
+  wait_for_workers(pool);
   const Numbers numbers = in_order(job_of(kEmptyChunks));
-  for (auto _ : state) pool->map_async<bool>("nothing", numbers, 1).get(std::chrono::seconds(60));
+  for (auto _ : state) pool.map_async<bool>("nothing", numbers, 1).get(std::chrono::seconds(60));
 }
 
 // Countdowns of some 0.1 ms, a chunk each, and as many in one chunk a worker: the difference is the messages.
 inline void countdowns(benchmark::State& state, std::size_t chunks) {
-  PlacedPool pool(workers, place(machine(), workers));
+  pool::Pool pool(placed());
+  wait_for_workers(pool);
   const Numbers jobs(rounded_up(kCountdowns, workers) * workers, 300'000);
-  pool->map<bool>("count_down", Numbers(100, 1000), 1);
+  pool.map<bool>("count_down", Numbers(100, 1000), 1);
   for (auto _ : state)
-    pool->map_async<bool>("count_down", jobs, size_of(jobs.size(), chunks)).get(std::chrono::seconds(60));
+    pool.map_async<bool>("count_down", jobs, size_of(jobs.size(), chunks)).get(std::chrono::seconds(60));
 }
 inline void countdowns_apart(benchmark::State& state) { countdowns(state, rounded_up(kCountdowns, workers) * workers); }
 inline void countdowns_together(benchmark::State& state) { countdowns(state, static_cast<std::size_t>(workers)); }
@@ -100,7 +112,8 @@ inline void primes_near(benchmark::State& state) {
 
 /// Which worker had which chunk when: W, W + 1, 4 W and 4 W + 1 chunks, one job after the other, a track a worker.
 inline void chunks_on_workers(Trace& trace) {
-  PlacedPool pool(workers, place(machine(), workers));
+  pool::Pool pool(placed());
+  wait_for_workers(pool);
   std::map<std::string, int> tracks;
   const Range job = job_of(items);
   for (const auto& [name, count] :
@@ -109,7 +122,7 @@ inline void chunks_on_workers(Trace& trace) {
     std::vector<std::tuple<std::uint64_t, std::uint64_t>> pieces;
     const std::size_t size = size_of(items, static_cast<std::size_t>(count));
     for (std::uint64_t at = job.from; at < job.to; at += size) pieces.emplace_back(at, std::min(at + size, job.to));
-    for (const Done& done : pool->starmap<Done>("noted_chunk", pieces, 1)) {
+    for (const Done& done : pool.starmap<Done>("noted_chunk", pieces, 1)) {
       const auto [track, fresh] = tracks.emplace(done.worker, static_cast<int>(tracks.size()));
       if (fresh) trace.name_track(track->second, done.worker);
       trace.span(name, track->second, done.begin, done.end);

@@ -43,17 +43,6 @@ inline Numbers shuffled(Range range) {
 
 // ---- Tasks, known to parent and workers by name.
 
-struct Seats {
-  std::atomic<unsigned> taken{0}, settled{0};  // by workers of all pools so far
-};
-inline const Shared<Seats> seats;
-/// Each worker runs this first, and has a core to itself where there are enough: where the kernel puts two workers on one
-/// core, milliseconds pass until it moves one of them, and that is as long as many a chunk.
-inline void take_a_core(const std::vector<int>& cpus) {
-  const unsigned seat = seats->taken.fetch_add(1);
-  if (!cpus.empty()) bind_to(std::array{cpus[seat % cpus.size()]});
-  seats->settled.fetch_add(1);
-}
 inline bool nothing(std::uint64_t) { return false; }
 inline bool count_down(std::uint64_t counts) {
   busy_wait(counts);
@@ -72,7 +61,6 @@ inline Done noted_chunk(std::uint64_t from, std::uint64_t to) {
 }
 inline const bool known = pool::register_task("is_prime", is_prime) && pool::register_task("nothing", nothing) &&
                           pool::register_task("count_down", count_down) &&
-                          pool::register_task("take_a_core", take_a_core) &&
                           pool::register_task("noted_chunk", noted_chunk);
 
 // ---- The pool.
@@ -80,31 +68,12 @@ inline const bool known = pool::register_task("is_prime", is_prime) && pool::reg
 /// Forks the workers of all pools; is itself forked first thing in main, before any thread.
 inline std::unique_ptr<start::Nursery> nursery;
 
-/// A pool whose workers are all there, on these CPUs, before the clock starts. Without CPUs they float.
-class PlacedPool {
- public:
-  PlacedPool(int workers, const std::vector<int>& cpus)
-      : settled_before_(seats->settled.load()),
-        pool_(
-            {.processes = workers, .initializer = "take_a_core", .initargs = encode(cpus), .nursery = nursery.get()}) {
-    const Deadline deadline = Clock::now() + std::chrono::seconds(20);
-    while (seats->settled.load() - settled_before_ < static_cast<unsigned>(workers)) {
-      if (Clock::now() > deadline) throw std::runtime_error("a pool's workers were not ready within 20 s");
-      std::this_thread::yield();
-    }
-  }
-  /// How many of the numbers are prime: map in chunks of that size, or of the pool's own.
-  std::uint64_t count_primes(const Numbers& numbers, std::optional<std::ptrdiff_t> chunk_size = {}) {
-    const auto found = pool_.map_async<bool>("is_prime", numbers, chunk_size).get(std::chrono::seconds(60));
-    return static_cast<std::uint64_t>(std::count(found.begin(), found.end(), true));
-  }
-  pool::Pool& operator*() { return pool_; }
-  pool::Pool* operator->() { return &pool_; }
-
- private:
-  unsigned settled_before_;
-  pool::Pool pool_;
-};
+/// How many of the numbers are prime: map in chunks of that size, or of the pool's own.
+inline std::uint64_t primes_by(pool::Pool& pool, const Numbers& numbers,
+                                  std::optional<std::ptrdiff_t> chunk_size = {}) {
+  const auto found = pool.map_async<bool>("is_prime", numbers, chunk_size).get(std::chrono::seconds(60));
+  return static_cast<std::uint64_t>(std::count(found.begin(), found.end(), true));
+}
 
 // ---- What one number costs: the book's odd numbers from 10,001 to 999,991, every fifth of them.
 

@@ -23,9 +23,9 @@ std::vector<std::optional<std::ptrdiff_t>> many_sizes(std::ptrdiff_t n) {
 
 void expect_primes(int workers, const jobs::Job& job, bool shuffle,
                    const std::vector<std::optional<std::ptrdiff_t>>& sizes) {
-  PlacedPool pool(workers, {});
+  pool::Pool pool({.processes = workers, .nursery = nursery.get()});
   const Numbers numbers = shuffle ? shuffled(job.range) : in_order(job.range);
-  for (const auto size : sizes) EXPECT_EQ(pool.count_primes(numbers, size), job.primes) << size.value_or(0);
+  for (const auto size : sizes) EXPECT_EQ(primes_by(pool, numbers, size), job.primes) << size.value_or(0);
 }
 
 TEST(JobA, Has551PrimesInChunksOfAnySize) {
@@ -48,22 +48,6 @@ TEST(Numbers, AreTheJobsAndAShuffleLosesNone) {
   std::sort(mixed.begin(), mixed.end());
   EXPECT_EQ(mixed, in_order(jobs::a.range));
 }
-
-TEST(PlacedPool, GivesEachWorkerItsOwnCpu) {
-  const std::vector<int> cpus = bound_to();
-  const int workers = static_cast<int>(std::min<std::size_t>(cpus.size(), 4));
-  PlacedPool pool(workers, {cpus.begin(), cpus.begin() + workers});
-  std::set<std::vector<int>> seen;
-  for (int tries = 0; tries < 2000 && seen.size() < static_cast<std::size_t>(workers); ++tries) {
-    for (const auto& cpu : pool->map<std::vector<int>>("where", std::vector(64, 0), 1)) {
-      EXPECT_EQ(cpu.size(), 1u);
-      seen.insert(cpu);
-    }
-  }
-  EXPECT_EQ(seen.size(), static_cast<std::size_t>(workers));
-}
-const bool where = pool::register_task(
-    "where", +[](int) { return bound_to(); });
 
 TEST(Typical, ThePrimeInTheMiddleTriesManyTimesTheDivisorsOfTheComposite) {
   const Numbers primes = typical(true), composites = typical(false);

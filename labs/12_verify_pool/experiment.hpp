@@ -24,12 +24,12 @@ inline Verification chosen;
 inline std::vector<Number> measured;
 inline void choose(const Options& options) {
   using namespace numbers;
-  measured = {{trivial_non_prime, 5, "small non-prime"},
+  measured = {{small_trivial_non_prime, 5, "small non-prime"},
               {small_non_prime_1, 953111, "non-prime 1"},
               {small_non_prime_2, 1715683, "non-prime 2"},
               {small_prime, 0, "prime 1"}};
   if (options.full()) {
-    measured = {measured[kSmall],
+    measured = {{trivial_non_prime, 5, "small non-prime"},
                 {expensive_non_prime_1, 95362951, "non-prime 1"},
                 {expensive_non_prime_2, 171656941, "non-prime 2"},
                 {prime18_1, 0, "prime 1"},

@@ -32,12 +32,13 @@ inline std::uint64_t factor_by(pool::Pool& pool, const Verification& v, std::uin
   return factor;
 }
 
-/// One process, and nobody to be told.
-inline std::uint64_t serial(const Verification& v) {
+/// One process, and nobody to be told: the candidates below `end`.
+inline std::uint64_t serial_below(const Verification& v, std::uint64_t end) {
   if (v.n % 2 == 0) return v.n > 2 ? 2 : 0;
   NoFlag none;
-  return search_piece({.n = v.n, .every = never, .counts = v.counts}, {3, isqrt(v.n) + 1}, none).factor;
+  return search_piece({.n = v.n, .every = never, .counts = v.counts}, {3, std::min(end, isqrt(v.n) + 1)}, none).factor;
 }
+inline std::uint64_t serial(const Verification& v) { return serial_below(v, never); }
 /// TRAP: most numbers have a factor below 20, and their workers are woken, and search on, for nothing.
 inline std::uint64_t naive_pool(pool::Pool& pool, const Verification& v) {
   if (v.n % 2 == 0) return v.n > 2 ? 2 : 0;
@@ -45,7 +46,7 @@ inline std::uint64_t naive_pool(pool::Pool& pool, const Verification& v) {
 }
 /// The repair: such numbers never reach the pool.
 inline std::uint64_t less_naive_pool(pool::Pool& pool, const Verification& v) {
-  if (const std::uint64_t factor = pre_check(v.n)) return factor;
+  if (const std::uint64_t factor = serial_below(v, serial_check_cutoff)) return factor;
   return factor_by(pool, v, serial_check_cutoff);
 }
 

@@ -1,7 +1,6 @@
 #include "naive_pool.hpp"
 
 #include <gtest/gtest.h>
-
 #include <sched.h>
 
 #include <atomic>
@@ -42,9 +41,9 @@ testing::Environment* const home = testing::AddGlobalTestEnvironment(new Home);
 TEST(NaivePool, AllThreeWaysAgree) {
   for (const int workers : {1, 3, 64}) {
     pool::Pool pool({.processes = workers, .nursery = Home::nursery.get()});
-    for (const std::uint64_t n : std::vector<std::uint64_t>{0, 1, 2, 3, 4, 9, 25, 529, 8861, 1000003ull * 1000003,
-                                                            numbers::small_prime, numbers::small_non_prime_1,
-                                                            numbers::small_non_prime_2}) {
+    for (const std::uint64_t n :
+         std::vector<std::uint64_t>{0, 1, 2, 3, 4, 9, 25, 529, 8861, 1000003ull * 1000003, numbers::small_prime,
+                                    numbers::small_non_prime_1, numbers::small_non_prime_2}) {
       const Verification v{.n = n, .workers = workers};
       const std::uint64_t factor = serial(v);
       EXPECT_EQ(factor == 0, is_prime(n) || n < 2) << n;
@@ -61,7 +60,8 @@ TEST(NaivePool, AllThreeWaysAgree) {
 TEST(NaivePool, AKilledWorkerIsASentence) {
   pool::Pool pool({.processes = 2, .nursery = Home::nursery.get()});
   auto searching = pool.apply_async<std::uint64_t>("search_for_hours", std::tuple{});
-  for (const Deadline deadline = Clock::now() + std::chrono::seconds(20); at_work() == 0 && Clock::now() < deadline;) ::sched_yield();
+  for (const Deadline deadline = Clock::now() + std::chrono::seconds(20); at_work() == 0 && Clock::now() < deadline;)
+    ::sched_yield();
   ASSERT_NE(at_work(), 0);
   ::kill(at_work(), SIGKILL);
   const Deadline killed = Clock::now();

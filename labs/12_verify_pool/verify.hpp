@@ -76,7 +76,8 @@ std::uint64_t find_factor(const Verification& v, Flag& flag) {
     return with_connection(flag, [&](auto& polled) { return search_piece(v, cut[worker], polled).factor; });
   };
   std::uint64_t factor = 0;
-  for (const Report& r : run_team({.size = static_cast<int>(cut.size()), .deadline = std::chrono::hours(1)}, search_one)) {
+  for (const Report& r :
+       run_team({.size = static_cast<int>(cut.size()), .deadline = std::chrono::hours(1)}, search_one)) {
     if (r.answer) factor = r.answer;
   }
   return factor;

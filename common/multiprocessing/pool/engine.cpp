@@ -128,7 +128,8 @@ Engine::Worker Engine::start_worker(std::size_t at) {
   worker.name = starter_.next_name();
   new (&begun(at)) Begun;
   WorkerPlan plan{worker.name, options_.initializer, options_.initargs,
-                  options_.vehicle == Vehicle::threads ? number_ : 0};
+                  options_.vehicle == Vehicle::threads ? number_ : 0,
+                  options_.cpus.empty() ? -1 : options_.cpus[at % options_.cpus.size()]};
   worker.child = starter_.start("pool worker", worker.name, encode(plan, std::uint64_t{at}),
                                 {their_tasks.get(), their_replies.get(), memory_file_.get()});
   worker.replies = std::move(our_replies);
@@ -147,6 +148,16 @@ void Engine::install(std::size_t at, Worker worker) {
 void Engine::wake() const {
   const std::uint64_t one = 1;
   write_all(wake_.get(), std::as_bytes(std::span(&one, 1)));
+}
+
+bool Engine::wait_until_ready(const Timeout& timeout) const {
+  const Deadline deadline = timeout.deadline();
+  for (std::size_t at = 0; at < size_; ++at) {
+    for (; begun(at).ready.load() == 0; futex_wait(begun(at).ready, 0, deadline)) {
+      if (Clock::now() > deadline) return false;
+    }
+  }
+  return true;
 }
 
 void Engine::close() {

@@ -58,6 +58,7 @@ class Engine : public std::enable_shared_from_this<Engine> {
   void terminate();
   bool join(const Timeout& timeout);  ///< false when the time is over. Throws std::logic_error while running.
 
+  bool wait_until_ready(const Timeout& timeout) const;  ///< false when the time is over
   int size() const { return static_cast<int>(size_); }
   std::vector<pid_t> pids() const;
 

@@ -17,6 +17,37 @@ TEST_P(Workers, TheInitializerRunsFirstInEveryWorker) {
   EXPECT_EQ(pool.map<int>("initial_value", up_to(8), 1), std::vector<int>(8, 42));
 }
 
+TEST_P(Workers, HaveTheCpusTheyAreGiven) {
+  const std::vector<int> allowed = bound_to();
+  Options options = with(3);
+  options.cpus = {allowed.front(), allowed.back()};
+  Pool pool(options);
+  ASSERT_TRUE(pool.wait_until_ready(kSoon));
+  std::map<std::string, std::vector<int>> seen;
+  for (int tries = 0; tries < 2000 && seen.size() < 3; ++tries) {
+    for (const auto& [worker, cpus] : pool.map<tasks::Place>("place", up_to(9), 1)) seen[worker] = cpus;
+  }
+  std::vector<int> places;
+  for (const auto& [worker, cpus] : seen) places.insert(places.end(), cpus.begin(), cpus.end());
+  std::vector<int> expected{allowed.front(), allowed.back(), allowed.front()};
+  std::sort(places.begin(), places.end()), std::sort(expected.begin(), expected.end());
+  EXPECT_EQ(places, expected);
+}
+
+TEST_P(Workers, ThatCannotHaveTheirCpuBreakThePool) {
+  Options options = with(1);
+  options.cpus = {8000};
+  Pool pool(options);
+  EXPECT_TRUE(eventually([&] {
+    try {
+      pool.apply_async<int>("square", std::tuple(2)).get(kSoon);
+    } catch (const NotRunning& error) {
+      return std::string(error.what()).find("8000") != std::string::npos;
+    }
+    return false;
+  }));
+}
+
 TEST_P(Workers, ATaskPerChildIsAChunk) {
   Options options = with(2);
   options.tasks_per_child = 1;

@@ -47,6 +47,10 @@ class Pool : public Methods {
   /// first. The inputs of all imaps are then read to their ends, whoever may take the results.
   bool join(const Timeout& timeout = {}) { return engine_->join(timeout); }
 
+  /// Waits until each worker has run its initializer; false when the time is over first. For who measures: nothing else
+  /// need wait.
+  bool wait_until_ready(const Timeout& timeout) const { return engine_->wait_until_ready(timeout); }
+
   int size() const { return engine_->size(); }
   std::vector<pid_t> pids() const { return engine_->pids(); }  ///< of the workers as they are now
 

@@ -16,8 +16,9 @@ namespace lab::pool {
 struct Options {
   std::optional<int> processes;  ///< workers, at least 1; absent: one for each CPU the program may use
   Vehicle vehicle = Vehicle::processes;
-  std::string initializer;             ///< a registered task that each worker runs first; empty: none
-  std::string initargs;                ///< its arguments: encode(...)
+  std::vector<int> cpus;    ///< worker i is bound to the i-th of them, beginning again at the end; none: they float
+  std::string initializer;  ///< a registered task that each worker runs first; empty: none
+  std::string initargs;     ///< its arguments: encode(...)
   std::optional<int> tasks_per_child;  ///< a worker is replaced after so many tasks, which are chunks
   const start::Nursery* nursery =
       nullptr;  ///< forks the workers and outlives the pool; null: the pool forks one of its own

@@ -11,6 +11,7 @@
 #include <set>
 #include <thread>
 
+#include "common/machine/placement.hpp"
 #include "common/multiprocessing/process/process.hpp"
 #include "common/os/mapping.hpp"
 #include "pool.hpp"
@@ -105,6 +106,12 @@ inline int die_leaving_a_child(int flag) {  // which holds the worker's pipes op
 }
 inline int pid(int) { return ::getpid(); }
 inline std::string worker_name(int) { return current_worker(); }
+struct Place {
+  std::string worker;
+  std::vector<int> cpus;
+  auto members() { return std::tie(worker, cpus); }
+};
+inline Place place(int) { return {current_worker(), bound_to()}; }
 inline std::string echo(std::string text) { return text; }
 inline Superstitious thirteen(int x) { return {x}; }
 inline void nothing(int) {}
@@ -155,9 +162,10 @@ inline const bool known =
     register_task("unreadable_error", unreadable_error) && register_task("throws_number", throws_number) &&
     register_task("leaves", leaves) && register_task("exits", exits) && register_task("kill_self", kill_self) &&
     register_task("die_leaving_a_child", die_leaving_a_child) && register_task("pid", pid) &&
-    register_task("worker_name", worker_name) && register_task("echo", echo) && register_task("thirteen", thirteen) &&
-    register_task("nothing", nothing) && register_task("initialize", initialize) &&
-    register_task("initial_value", initial_value) && register_task("initializer_fails", initializer_fails) &&
+    register_task("worker_name", worker_name) && register_task("place", place) && register_task("echo", echo) &&
+    register_task("thirteen", thirteen) && register_task("nothing", nothing) &&
+    register_task("initialize", initialize) && register_task("initial_value", initial_value) &&
+    register_task("initializer_fails", initializer_fails) &&
     register_task("initializer_throws_number", initializer_throws_number) &&
     register_task("initializer_has_bad_luck", initializer_has_bad_luck) &&
     register_task("pool_in_a_task", pool_in_a_task) && register_task("process_in_a_task", process_in_a_task) &&

@@ -1,8 +1,10 @@
 #include "worker.hpp"
 
 #include <fmt/format.h>
+#include <sched.h>
 #include <unistd.h>
 
+#include "common/machine/placement.hpp"
 #include "common/multiprocessing/process/worker.hpp"
 #include "common/os/message.hpp"
 #include "task.hpp"
@@ -76,23 +78,27 @@ int serve(const WorkerPlan& plan, int tasks, int replies, Begun& begun) {
     }
     send_message(replies, reply.bytes);
   };
-  if (!plan.initializer.empty()) {
-    std::optional<std::string> failure;
-    try {
-      run_initializer(plan.initializer, plan.initargs);
-    } catch (const std::exception& error) {
-      failure = error.what();
-    } catch (const start::Exit& exit) {
-      failure = "it asked to end its worker with " + words_of(exit);
-    } catch (...) {
-      failure = kNoException;
-    }
-    if (failure) {
-      answer(0, plan.initializer, [&] { reply.bytes += static_cast<char>(Reply::initializer_failed) + *failure; });
-      return 1;
-    }
+  // A worker that is woken on the CPU of who wakes it must not take that CPU: the others would get their chunks
+  // milliseconds later.
+  const sched_param none{};
+  ::sched_setscheduler(0, SCHED_BATCH, &none);
+  std::optional<std::string> failure;
+  try {
+    if (plan.cpu >= 0) bind_to(std::array{plan.cpu});
+    if (!plan.initializer.empty()) run_initializer(plan.initializer, plan.initargs);
+  } catch (const std::exception& error) {
+    failure = error.what();
+  } catch (const start::Exit& exit) {
+    failure = "it asked to end its worker with " + words_of(exit);
+  } catch (...) {
+    failure = kNoException;
+  }
+  if (failure) {
+    answer(0, plan.initializer, [&] { reply.bytes += static_cast<char>(Reply::initializer_failed) + *failure; });
+    return 1;
   }
   begun.ready.store(1);
+  futex_wake(begun.ready);
   for (Inbox inbox;;) {
     while (const auto chunk = inbox.next()) {
       if (chunk->empty()) return 0;  // the sentinel, CPython's None

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "common/os/codec.hpp"
+#include "common/os/futex.hpp"
 #include "frames.hpp"
 
 namespace lab::pool {
@@ -24,7 +25,7 @@ class Begun {
   /// Worker: begins a chunk; false when it was taken back.
   bool begin(std::uint64_t number) { return swap(number, number * 2, number * 2 + 1); }
 
-  std::atomic<std::uint32_t> ready{0};  ///< 1 once the worker's initializer has returned
+  FutexWord ready{0};  ///< 1 once the worker's initializer has returned; then it is woken
 
  private:
   std::atomic<std::uint64_t>& slot(std::uint64_t number) { return slots_[number % kSlots]; }
@@ -65,7 +66,8 @@ struct WorkerPlan {
   std::string initializer;  ///< name of a task to run first; empty: none
   std::string initargs;     ///< its arguments, encoded
   std::uint64_t pool = 0;
-  auto members() { return std::tie(name, initializer, initargs, pool); }
+  int cpu = -1;  ///< it runs there alone; below 0: wherever it may
+  auto members() { return std::tie(name, initializer, initargs, pool, cpu); }
 };
 
 /// Reads chunks from `tasks` and writes replies to `replies` until an empty frame or end-of-file. Each reply is written
