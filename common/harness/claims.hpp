@@ -14,8 +14,10 @@
 
 namespace lab {
 
-/// What a claim reads of a measurement: its time an iteration in seconds, or one of its counters. Implicit from a name.
-/// A counter whose name ends in _ns, _us, _ms or _s is a time and judged as one; others are counts and shares.
+/// What a claim reads of a measurement: its time an iteration in seconds, or one of its counters, or "cpu_time", the CPU
+/// seconds of all its workers an iteration. Implicit from a name. A counter whose name ends in _ns, _us, _ms or _s is a
+/// time and judged as one; others are counts and shares. A share of time depends on what disturbs the whole: it is to be
+/// computed from two times.
 struct Value {
   Value(const char* name) : variant(name) {}
   Value(std::string name, std::string of_counter = "") : variant(std::move(name)), counter(std::move(of_counter)) {}

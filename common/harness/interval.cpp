@@ -15,24 +15,43 @@ namespace {
 // The judge's constants, each tried against others on simulated machines.
 constexpr double kNoise = 0.02;  // a pace within 2 % of full speed is full speed
 constexpr double kTicks = 0.05;  // so is having kept the CPU 95 % of the time: the kernel's clock is coarse
-constexpr double kNarrow = 1.1;  // a pair whose ends are less than 10 % apart is as good as undisturbed
+constexpr double kNarrow = 0.1;  // a pair whose ends are less than 10 % apart is as good as undisturbed
 constexpr std::size_t kLeastPairs = 9, kMostPairs = 15;
 constexpr double kOwnKernel =
     0.85;  // measured: 20 ms of the yardstick's own kernel feel 87 to 100 % of what its spin feels
 
-double pace_of(const Pace& pace, int busy, const FullSpeed& full) {
-  const double rate = full.fastest(pace, busy) / pace.spin;
-  return rate > 1 - kNoise ? 1 : rate;
+// How far an estimate in the middle of the band, or at 1 where one side is open, is from the edge: what is overlooked as
+// noise must be small beside it, or a narrow claim would be told from what cannot be seen.
+double room(const Point& point) {
+  const bool from = point.low > 0, to = std::isfinite(point.high);
+  const double room = from && to ? std::log(point.high / point.low) / 2
+                      : from     ? std::abs(std::log(point.low))
+                      : to       ? std::abs(std::log(point.high))
+                                 : 0;
+  return room > 0 ? room : std::numeric_limits<double>::infinity();
 }
 
-double kept(const Measurement& m) { return m.kept > 1 - kTicks ? 1 : std::max(m.kept, 0.0); }
+// What counts as undisturbed.
+struct Calm {
+  double noise = kNoise, ticks = kTicks, narrow = kNarrow;
+  Calm() = default;
+  explicit Calm(double room)
+      : noise(std::min(kNoise, room / 3)), ticks(std::min(kTicks, room / 3)), narrow(std::min(kNarrow, room)) {}
+};
+
+double pace_of(const Pace& pace, int busy, const FullSpeed& full, const Calm& calm) {
+  const double rate = full.fastest(pace, busy) / pace.spin;
+  return rate > 1 - calm.noise ? 1 : rate;
+}
+
+double kept(const Measurement& m, const Calm& calm) { return m.kept > 1 - calm.ticks ? 1 : std::max(m.kept, 0.0); }
 
 // The lowest and the highest pace. Of workers with a fixed share of the work each: those of the slowest.
-Interval range(const Measurement& m, int busy, const FullSpeed& full, bool fixed_shares) {
+Interval range(const Measurement& m, int busy, const FullSpeed& full, const Calm& calm, bool fixed_shares) {
   Interval found{1, 1}, slowest{1, 1};
   bool first = true;
   for (const Paces& worker : m.paces) {
-    const double a = pace_of(worker.before, busy, full), b = pace_of(worker.after, busy, full);
+    const double a = pace_of(worker.before, busy, full, calm), b = pace_of(worker.after, busy, full, calm);
     if (first || a + b < slowest.low + slowest.high) slowest = {std::min(a, b), std::max(a, b)};
     found = first ? slowest : Interval{std::min({found.low, a, b}), std::max({found.high, a, b})};
     first = false;
@@ -49,12 +68,13 @@ double left(const Measurement& m, double pace, double felt) {
 // are.
 bool is_time(const Value& value) {
   const std::string& name = value.counter;
-  return name.empty() || name.ends_with("_ns") || name.ends_with("_us") || name.ends_with("_ms") ||
-         name.ends_with("_s");
+  return name.empty() || name == "cpu_time" || name.ends_with("_ns") || name.ends_with("_us") ||
+         name.ends_with("_ms") || name.ends_with("_s");
 }
 
 double read(const Measurement& m, const Value& value) {
   if (value.counter.empty()) return m.seconds;
+  if (value.counter == "cpu_time") return m.cpu_seconds;
   const auto found = m.counters.find(value.counter);
   return found == m.counters.end() ? std::nan("") : found->second;
 }
@@ -63,7 +83,8 @@ double read(const Measurement& m, const Value& value) {
 // its own number of busy CPUs lets it be.
 int busy_of(const Measurement& m, bool alike) { return alike ? m.busy : 0; }
 
-Ends ends(const Point& point, std::vector<const Measurement*> inputs, const FullSpeed& full, bool alike) {
+Ends ends(const Point& point, std::vector<const Measurement*> inputs, const FullSpeed& full, const Calm& calm,
+          bool alike) {
   Ends out{.low = std::numeric_limits<double>::infinity(),
            .high = -std::numeric_limits<double>::infinity(),
            .inputs = std::move(inputs)};
@@ -80,8 +101,8 @@ Ends ends(const Point& point, std::vector<const Measurement*> inputs, const Full
       const Measurement& m = *out.inputs[i];
       possible[i] = {times[i], times[i]};
       if (!is_time(point.inputs[i])) continue;
-      const Interval pace = range(m, busy_of(m, alike), full, point.code == Code::own);
-      possible[i].low *= kept(m) * left(m, pace.low, felt);
+      const Interval pace = range(m, busy_of(m, alike), full, calm, point.code == Code::own);
+      possible[i].low *= kept(m, calm) * left(m, pace.low, felt);
       if (point.code != Code::any) possible[i].high *= left(m, pace.high, felt);
     }
     for (std::size_t corner = 0; corner < std::size_t{1} << n; ++corner) {
@@ -91,6 +112,7 @@ Ends ends(const Point& point, std::vector<const Measurement*> inputs, const Full
       out.high = std::max(out.high, number);
     }
   }
+  out.narrow = out.width() < 1 + calm.narrow;
   return out;
 }
 
@@ -128,15 +150,16 @@ std::vector<Ends> pair_up(const Point& point, std::span<const Measurement> all, 
     }
   }
   const bool alike = busy.size() == 1 || point.clock;
+  const Calm calm(room(point));
   std::size_t pairs = sides.empty() ? 0 : SIZE_MAX;
   for (auto& side : sides) {
     // A tie keeps the order of the rounds, so that on an undisturbed machine the pairs are the rounds.
     std::stable_sort(side.begin(), side.end(), [&](const Measurement* a, const Measurement* b) {
-      const auto calm = [&](const Measurement& m) {
-        const Interval pace = range(m, busy_of(m, alike), full, point.code == Code::own);
-        return kept(m) * pace.low * pace.high;
+      const auto calmness = [&](const Measurement& m) {
+        const Interval pace = range(m, busy_of(m, alike), full, calm, point.code == Code::own);
+        return kept(m, calm) * pace.low * pace.high;
       };
-      const double calm_a = calm(*a), calm_b = calm(*b);
+      const double calm_a = calmness(*a), calm_b = calmness(*b);
       return calm_a != calm_b ? calm_a > calm_b : a->round < b->round;
     });
     pairs = std::min(pairs, side.size());
@@ -145,7 +168,7 @@ std::vector<Ends> pair_up(const Point& point, std::span<const Measurement> all, 
   for (std::size_t i = 0; i < pairs; ++i) {
     std::vector<const Measurement*> inputs;
     for (const auto& side : sides) inputs.push_back(side[i]);
-    Ends pair = ends(point, std::move(inputs), full, alike);
+    Ends pair = ends(point, std::move(inputs), full, calm, alike);
     if (std::isfinite(pair.low) && std::isfinite(pair.high)) found.push_back(std::move(pair));
   }
   std::stable_sort(found.begin(), found.end(), [](const Ends& a, const Ends& b) { return a.width() < b.width(); });
@@ -153,13 +176,13 @@ std::vector<Ends> pair_up(const Point& point, std::span<const Measurement> all, 
 }
 
 bool more_rounds(const std::vector<Ends>& pairs) {
-  return static_cast<std::size_t>(
-             std::count_if(pairs.begin(), pairs.end(), [](const Ends& e) { return e.width() < kNarrow; })) < kMostPairs;
+  return static_cast<std::size_t>(std::count_if(pairs.begin(), pairs.end(), [](const Ends& e) { return e.narrow; })) <
+         kMostPairs;
 }
 
 std::size_t used_pairs(const std::vector<Ends>& pairs, double confidence) {
-  const auto narrow = static_cast<std::size_t>(
-      std::count_if(pairs.begin(), pairs.end(), [](const Ends& e) { return e.width() < kNarrow; }));
+  const auto narrow =
+      static_cast<std::size_t>(std::count_if(pairs.begin(), pairs.end(), [](const Ends& e) { return e.narrow; }));
   std::size_t used = std::clamp(narrow, kLeastPairs, kMostPairs);
   while (used < pairs.size() && !median_interval(std::vector<double>(used), confidence)) ++used;
   return std::min(used, pairs.size());
@@ -181,10 +204,10 @@ std::string disturbance(std::span<const Ends> pairs, const FullSpeed& full) {
   std::map<int, Interval> by_cpu;
   for (const Ends& pair : pairs) {
     for (const Measurement* m : pair.inputs) {
-      worst_kept = std::min(worst_kept, kept(*m));
+      worst_kept = std::min(worst_kept, kept(*m, {}));
       for (const Paces& worker : m->paces) {
         for (const Pace& pace : {worker.before, worker.after}) {
-          const double rate = pace_of(pace, 0, full);
+          const double rate = pace_of(pace, 0, full, {});
           const auto [at, fresh] = by_cpu.try_emplace(pace.cpu, Interval{rate, rate});
           if (!fresh) at->second = {std::min(at->second.low, rate), std::max(at->second.high, rate)};
         }
@@ -199,6 +222,6 @@ std::string disturbance(std::span<const Ends> pairs, const FullSpeed& full) {
                      100 * slowest->second.high);
 }
 
-Interval pace_range(const Measurement& m, const FullSpeed& full) { return range(m, m.busy, full, false); }
+Interval pace_range(const Measurement& m, const FullSpeed& full) { return range(m, m.busy, full, {}, false); }
 
 }  // namespace lab

@@ -52,6 +52,7 @@ class FullSpeed {
 struct Ends {
   double low = 0, high = 0;
   double by_the_clock = 0;  ///< as measured
+  bool narrow = false;      ///< as good as undisturbed, for a band as wide as this point's
   std::vector<const Measurement*> inputs;
   double width() const;  ///< high over low; 1 for a count
 };
@@ -62,7 +63,7 @@ std::vector<Ends> pair_up(const Point& point, std::span<const Measurement> all, 
 /// Whether another round would help: decided by widths, never by the verdict.
 bool more_rounds(const std::vector<Ends>& pairs);
 
-/// How many of the narrowest pairs are used: those under 10 % wide, but at least 9 and at most 15, and as many as that
+/// How many of the narrowest pairs are used: the narrow ones, but at least 9 and at most 15, and as many as that
 /// confidence takes.
 std::size_t used_pairs(const std::vector<Ends>& pairs, double confidence);
 

@@ -228,6 +228,17 @@ TEST(Counts, AreNotWidened) {
   EXPECT_EQ(of("wait_us").verdict, "can't tell");
 }
 
+TEST(NarrowBands, AreNotToldFromWhatWiderOnesOverlook) {
+  // 3 % more by the clock, on a CPU that was 1.5 % slow all the time: perhaps 3 %, perhaps half of that.
+  const auto slow = rounds(1.03, 1, [](Measurement& m) {
+    if (m.variant == "a") m.paces[0] = {{0, 0, kSpin / 0.985}, {0, 0, kSpin / 0.985}};
+  });
+  EXPECT_EQ(lab::judge({.measure = lab::ratio("a", "b").within(0.98, 1.02)}, slow, {}).verdict, "can't tell");
+  EXPECT_EQ(lab::judge({.measure = lab::ratio("a", "b").within(0.9, 1.1)}, slow, {}).verdict, "held");
+  const auto delayed = rounds(1.03, 1, [](Measurement& m) { m.kept = m.variant == "a" ? 0.985 : 1; });
+  EXPECT_EQ(lab::judge({.measure = lab::ratio("a", "b").within(0.98, 1.02)}, delayed, {}).verdict, "can't tell");
+}
+
 TEST(Kinds, HaveFullSpeedsOfTheirOwn) {
   // An efficiency core at half the speed of the others, always: that is what it can do.
   const auto hybrid = rounds(2, 1, [](Measurement& m) {

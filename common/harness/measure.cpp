@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <array>
 #include <concepts>
-#include <optional>
 #include <stdexcept>
 
 namespace lab {
@@ -42,10 +41,8 @@ std::string complaint(const Run& run) {
   }
 }
 
-// The share of the time that others left to the workers. Who computes on a CPU of its own delays only itself, and the
-// worst counts; what kept it from starting with the first is lost like any other wait. Workers that wait for each other
-// pass their delays on, and these add up. None where nobody tells: the kernel does not, and such workers have not lost
-// all that they did not compute.
+}  // namespace
+
 std::optional<double> kept_by(const std::vector<Report>& reports, bool each_for_itself) {
   std::int64_t start = reports.front().begin;
   for (const Report& r : reports) start = std::min(start, r.begin);
@@ -61,8 +58,6 @@ std::optional<double> kept_by(const std::vector<Report>& reports, bool each_for_
   }
   return 1 - std::min(kMostLost, each_for_itself ? worst : sum);
 }
-
-}  // namespace
 
 std::vector<Report> team(benchmark::State& state, Vehicle vehicle, int size, std::function<std::uint64_t(int)> work) {
   Measurement& m = *running.measurement;

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <type_traits>
 #include <vector>
 
@@ -36,6 +37,12 @@ void timed(double seconds);
 
 /// Marks the benchmark's answer as wrong unless it is right: the lab then ends with status 1, whatever the timing.
 void expect(benchmark::State& state, bool right, const std::string& otherwise);
+
+/// The share of a team's time that others left to its workers. Who computes on a CPU of its own (`each_for_itself`)
+/// delays only itself, and the worst counts; what kept it from starting with the first is lost like any other wait.
+/// Workers that wait for each other pass their delays on, and these add up. None where nobody tells: the kernel does not,
+/// and such workers have not lost all that they did not compute.
+std::optional<double> kept_by(const std::vector<Report>& reports, bool each_for_itself);
 
 /// For the rounds, not for labs: runs one variant once with that many iterations. Throws what the benchmark throws.
 /// `seconds`: how long the measurement took, all iterations together.

@@ -143,7 +143,7 @@ Outcome run_rounds(std::vector<Variant> variants, const std::vector<Point>& poin
       if (pairs.empty() || !more_rounds(pairs)) continue;
       for (const Value& value : point.inputs) disturbed.insert(value.variant);
     }
-    std::erase_if(wanted, [&](const std::string& name) { return !disturbed.count(name); });
+    wanted = std::move(disturbed);
   }
   return outcome;
 }

@@ -7,6 +7,7 @@
 
 #include <set>
 
+#include "common/harness/measure.hpp"
 #include "common/kernels/busy_wait.hpp"
 #include "common/machine/placement.hpp"
 #include "common/os/children.hpp"
@@ -47,6 +48,28 @@ TEST(OwnCpu, IncludesGrandchildrenThatAreAlive) {
   const lab::ChildProcess child(pid);  // its own child dies with it
   ASSERT_TRUE(lab::wait_for(reader.get(), POLLIN, lab::Clock::now() + std::chrono::seconds(20)));
   EXPECT_GE(lab::own_cpu_seconds() - before, 0.1);
+}
+
+// A worker that begins at `begin` and waits for its CPU while it works, of all its time.
+lab::Report report(std::int64_t begin, std::int64_t waited) {
+  return {.begin = begin, .end = 1000, .cpu = 1000 - begin - waited, .waited = waited};
+}
+
+TEST(Kept, IsOfTheWorstWhereEachWorksForItself) {
+  EXPECT_DOUBLE_EQ(*lab::kept_by({report(0, 0), report(0, 100)}, true), 0.9);
+  EXPECT_DOUBLE_EQ(*lab::kept_by({report(0, 100), report(0, 100)}, false), 0.8);
+}
+
+TEST(Kept, CountsWhatALateWorkerLostBeforeItBegan) {
+  EXPECT_DOUBLE_EQ(*lab::kept_by({report(0, 0), report(400, 0)}, true), 0.6);
+  EXPECT_DOUBLE_EQ(*lab::kept_by({report(0, 0), report(400, 0)}, false), 1);  // the others' wake-ups are the subject
+}
+
+TEST(Kept, IsGuessedFromCpuTimeWhereTheKernelDoesNotTell) {
+  lab::Report silent = report(0, 100);
+  silent.waited = -1;
+  EXPECT_DOUBLE_EQ(*lab::kept_by({silent}, true), 0.9);
+  EXPECT_FALSE(lab::kept_by({silent}, false));
 }
 
 }  // namespace

@@ -148,9 +148,9 @@ lab::Lab experiment(const lab::Options& options) {
             .needs = needs_cores(2)},
            {.id = "queue.one_consumer_at_a_time",
             .text = "Of four idle consumers three wait for the read lock: at least 0.6 of the time of all four",
-            .measure =
-                compute({{"consumers/consumers:4", "blocked"}}, [](std::span<const double> share) { return share[0]; })
-                    .at_least(0.6),
+            .measure = ratio({"consumers/consumers:4", "blocked_s"}, {"consumers/consumers:4", "consuming_s"})
+                           .at_least(0.6)
+                           .same_code(),
             .because = "who waits for an item keeps the lock while it waits",
             .unit = ""},
            {.id = "queue.no_loss",
