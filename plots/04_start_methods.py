@@ -8,7 +8,7 @@ from style import BLACK, BLUE, CURVES, GREEN, ORANGE, SKY, VERMILLION, Look, She
 
 METHODS = {"fork": Look(VERMILLION, "v"), "fork_huge_pages": Look(ORANGE, "^", (0, (4, 1.5, 1, 1.5))),
            "spawn": Look(BLUE, "o"), "forkserver": Look(GREEN, "s", (0, (6, 1.5))), "thread": Look(BLACK, "D", (0, (2, 1.5)))}
-FLOORS = {"bare_spawn_lab": "spawn of the lab's own program", "bare_spawn": "floor: posix_spawn", "bare_spawn_empty": "an empty static program",
+FLOORS = {"bare_spawn_lab": "posix_spawn of this lab", "bare_spawn": "floor: posix_spawn", "bare_spawn_empty": "an empty static program",
           "bare_fork": "floor: fork, _exit, wait", "bare_vfork": "floor: vfork", "bare_thread": "floor: thread"}
 FLOOR = Look(GREY, "", (0, (4, 3)))
 EMPTY = 16  # MiB: where a parent of 0 stands on the logarithmic axis
@@ -23,7 +23,7 @@ def cost(result, form):
     largest = max(runs["fork"])
     every = [s for sizes in runs.values() for s in sizes.values()]
     factor, name = unit([v for s in every for v in s.calm][:1] or [1e3])
-    sheet = Sheet(result, form, verdict(result, "start.fork_grows"), height=3.6, left=0.6, right=1.75,
+    sheet = Sheet(result, form, verdict(result, "start.fork_grows"), height=4.2, left=0.6, right=1.75,
                   key=CURVES + "the bare system calls (floors), from an empty parent")
     ax = sheet.axes[0]
     floors = {words: result.series(f).scaled(factor) for f, words in FLOORS.items()}

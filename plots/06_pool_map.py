@@ -49,17 +49,18 @@ def cost(result, form):
         raise Missing("no method was measured")
     runs = {w: {m: result.series(m, workers=w).scaled(1e-3) for m in METHODS if result.series(m, workers=w)} for w in counts}
     sheet = Sheet(result, form, verdict(result, "pool.map_cheapest"), panels=len(counts), left=1.05, gap=0.35, height=3,
-                  key=f"bar: median of the calmest rounds · whisker: their 10th to 90th percentile · {DOTS} · dashed: a pipe's round trip")
+                  key=f"marker: median of the calmest rounds · line: their 10th to 90th percentile · {DOTS} · dashed: a pipe's round trip")
     everything = [s for panel in runs.values() for s in panel.values()] + [floor]
     for ax, count in zip(sheet.axes, counts):
         value_axis(ax.xaxis, [v for s in everything for v in s.calm])
         ax.set_ylim(len(METHODS) - 0.4, -0.6)
-        start = ax.get_xlim()[0]
         for row, (method, look) in enumerate(METHODS.items()):
             series = runs[count].get(method, Series())
+            ax.axhline(row, color=GREY, lw=0.3, alpha=0.4, zorder=0)
             if series:
-                sheet.bar(ax, row, series, look, start)
-            rounds(ax, row + 0.27, series, look, across=True, spread=0.025)
+                ax.plot([series.percentile(10), series.percentile(90)], [row] * 2, color=look.colour, lw=3, alpha=0.3, zorder=2)
+                ax.plot([series.median], [row], color=look.colour, marker=look.marker, ms=6, mec="white", mew=0.5, zorder=6)
+            rounds(ax, row, series, look, across=True, spread=0.025)
             sheet.add(f"{count} workers", method, count, series)
         if floor:
             ax.axvline(floor.median, color=GREY, ls=(0, (4, 3)), lw=0.8, zorder=1)

@@ -64,7 +64,7 @@ int main() {
              apart.resolved, apart.judged);
   if (same.judged < 50 || apart.judged < 10) {
     fmt::print(
-        "Too few runs had 6 valid rounds: this machine is not quiet now. Try again later; make doctor says what is "
+        "Too few runs gave an interval: this machine is not quiet now. Try again later; make doctor says what is "
         "going on.\n");
     return 0;
   }
