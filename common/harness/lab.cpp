@@ -12,6 +12,7 @@
 #include <cstring>
 #include <ctime>
 #include <iostream>
+#include <limits>
 #include <regex>
 
 #include "common/harness/options.hpp"
@@ -50,7 +51,8 @@ std::string next_lab(const std::string& name) {
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(executable().parent_path(), error)) {
     const std::string other = entry.path().filename().string();
-    if (std::regex_match(other, std::regex("[0-9][0-9]_[a-z0-9_]+")) && other.compare(0, 2, name, 0, 2) > 0 && (next.empty() || other < next))
+    if (std::regex_match(other, std::regex("[0-9][0-9]_[a-z0-9_]+")) && other.compare(0, 2, name, 0, 2) > 0 &&
+        (next.empty() || other < next))
       next = other;
   }
   return next;
@@ -192,6 +194,7 @@ Outcome measure_here(const CommandLine& line, const std::vector<Variant>& varian
                     {.rounds = rounds,
                      .seed = line.seed,
                      .least_seconds = line.quick() ? 0.005 : 0.020,
+                     .most_seconds = line.full() || line.rounds ? std::numeric_limits<double>::infinity() : 25,
                      .stretch = line.quick() ? 0.0 : 1.5,
                      .progress = [&](double done, double left) { progress.show(done, left); }});
 }

@@ -10,7 +10,6 @@
 
 namespace {
 
-
 bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 lab::ClaimResult result() {

@@ -118,7 +118,11 @@ Outcome run_rounds(std::vector<Variant> variants, const std::vector<Point>& poin
   std::set<std::string> wanted;  // variants to measure: all of them in the planned rounds
   for (const Variant& v : variants) wanted.insert(v.name);
 
-  for (int round = 0; round < plan.rounds || (!wanted.empty() && elapsed() < plan.stretch * planned); ++round) {
+  const auto another = [&](int round) {
+    if (round >= kLeastRounds && elapsed() > plan.most_seconds) return false;
+    return round < plan.rounds || (!wanted.empty() && elapsed() < plan.stretch * planned);
+  };
+  for (int round = 0; another(round); ++round) {
     std::shuffle(variants.begin(), variants.end(), random);
     int done = 0;
     for (const Variant& v : variants) {
@@ -126,7 +130,9 @@ Outcome run_rounds(std::vector<Variant> variants, const std::vector<Point>& poin
       if (plan.progress) {
         const double share = (round + static_cast<double>(done++) / static_cast<double>(wanted.size())) / plan.rounds;
         const double left = share > 0.05 && share < 1 ? elapsed() / share * (1 - share) : planned * (1 - share);
-        share < 1 ? plan.progress(share, left) : plan.progress(1, plan.stretch * planned - elapsed());
+        const double most = std::max(plan.most_seconds - elapsed(), 0.0);
+        share < 1 ? plan.progress(share, std::min(left, most))
+                  : plan.progress(1, std::min(plan.stretch * planned - elapsed(), most));
       }
       outcome.measurements.push_back(measure(v.family, v.name, v.kind, v.iterations, yardstick, foreign).measurement);
       outcome.measurements.back().round = round;

@@ -4,6 +4,7 @@
 #include <benchmark/benchmark.h>
 
 #include <functional>
+#include <limits>
 #include <optional>
 #include <string>
 #include <type_traits>
@@ -59,7 +60,9 @@ struct Plan {
   int rounds = 15;
   unsigned seed = 1;
   double least_seconds = 0.020;  ///< a measurement lasts at least this
-  double stretch = 1.5;          ///< rounds are added for points that were disturbed, up to this times the planned time
+  double most_seconds =
+      std::numeric_limits<double>::infinity();  ///< then no round is begun, but the six a verdict takes
+  double stretch = 1.5;  ///< rounds are added for points that were disturbed, up to this times the planned time
   /// Told before each measurement: the share of the work that is done (0 to 1) and the seconds left.
   std::function<void(double done, double seconds_left)> progress;
 };

@@ -80,7 +80,8 @@ lab::Lab experiment(const lab::Options&) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return lab::run(argc, argv, experiment,
-                  {{"--mishap", "what goes wrong", &mishap, {"none", "wrong", "lost", "kill", "throw", "hang", "wait", "early"}},
-                   {"--counts", "whether a variant takes numbers of workers", &counts, {"fixed", "chosen"}}});
+  return lab::run(
+      argc, argv, experiment,
+      {{"--mishap", "what goes wrong", &mishap, {"none", "wrong", "lost", "kill", "throw", "hang", "wait", "early"}},
+       {"--counts", "whether a variant takes numbers of workers", &counts, {"fixed", "chosen"}}});
 }
