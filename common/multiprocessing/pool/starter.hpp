@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "common/multiprocessing/process/child.hpp"
+#include "common/multiprocessing/process/process.hpp"
 #include "common/multiprocessing/process/forkserver.hpp"
 #include "common/os/team.hpp"
 
