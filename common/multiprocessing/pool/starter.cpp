@@ -56,13 +56,13 @@ std::string Starter::next_name() {
 std::unique_ptr<start::Child> Starter::start(const std::string& entry, const std::string& name, std::string argument,
                                              const std::vector<int>& descriptors) const {
   const bool process = vehicle_ == Vehicle::processes;
-  start::Order order{.entry = process ? "pool process" : entry,
+  const start::Order order{.entry = process ? "pool process" : entry,
                      .argument = process ? encode(std::tuple(entry, std::move(argument))) : std::move(argument),
                      .name = name,
                      .daemon = true,  // as CPython's are: it may have no children of its own
                      .parent = ::getpid(),
                      .parent_name = start::self().name};
-  if (!process) return start_child(start::Method::thread, std::move(order), descriptors);
+  if (!process) return start_child(start::Method::thread, order, descriptors);
   return nursery_->start(order, descriptors);
 }
 

@@ -54,9 +54,9 @@ class OwnChild : public Child {
 // process's.
 class ThreadChild : public Child {
  public:
-  ThreadChild(Order order, Entry entry, const std::vector<int>& descriptors) : Child(::getpid()) {
+  ThreadChild(const Order& order, Entry entry, const std::vector<int>& descriptors) : Child(::getpid()) {
     if (!end_->event) throw_errno("cannot make a thread's sentinel");
-    auto work = [end = end_, order = std::move(order), entry, given = copies_of(descriptors)]() mutable {
+    auto work = [end = end_, order, entry, given = copies_of(descriptors)]() mutable {
       end->code = run_entry(order, given, entry);
       while (::eventfd_write(end->event.get(), 1) < 0 && errno == EINTR) continue;
     };
@@ -140,12 +140,12 @@ std::string to_string(Method method) {
   return names[static_cast<int>(method)];
 }
 
-std::unique_ptr<Child> start_child(Method method, Order order, const std::vector<int>& descriptors) {
+std::unique_ptr<Child> start_child(Method method, const Order& order, const std::vector<int>& descriptors) {
   if (method == Method::spawn) return std::make_unique<OwnChild>(spawn(order, descriptors));
   if (method == Method::forkserver) return start_by_server(order, descriptors);
   const Entry entry = find_entry(order.entry);
   if (method == Method::fork) return start_by_fork(order, entry, descriptors);
-  return std::make_unique<ThreadChild>(std::move(order), entry, descriptors);
+  return std::make_unique<ThreadChild>(order, entry, descriptors);
 }
 
 pid_t fork_server_pid() {

@@ -43,7 +43,7 @@ class Child {
 /// Starts a worker by that method. Descriptors are copied. Throws UnknownEntry before anything is started,
 /// std::system_error. With fork, warns on stderr when this process has more than one thread: what they have locked
 /// stays locked in the child.
-[[gnu::hot]] std::unique_ptr<Child> start_child(Method method, Order order, const std::vector<int>& descriptors);
+[[gnu::hot]] std::unique_ptr<Child> start_child(Method method, const Order& order, const std::vector<int>& descriptors);
 
 /// The fork server: exec'ed by the first process that needs it, shared by the children it forks afterwards, exec'ed
 /// again when it is found dead. Its pid; 0 when there is none.
