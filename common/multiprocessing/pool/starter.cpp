@@ -56,7 +56,7 @@ std::string Starter::next_name() {
 std::unique_ptr<start::Child> Starter::start(const std::string& entry, const std::string& name, std::string argument,
                                              const std::vector<int>& descriptors) const {
   const bool process = vehicle_ == Vehicle::processes;
-  const start::Order order{.entry = process ? "pool process" : entry,
+  start::Order order{.entry = process ? "pool process" : entry,
                      .argument = process ? encode(std::tuple(entry, std::move(argument))) : std::move(argument),
                      .name = name,
                      .daemon = true,  // as CPython's are: it may have no children of its own
