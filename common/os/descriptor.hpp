@@ -41,7 +41,7 @@ std::pair<Descriptor, Descriptor> make_pipe();
 std::pair<Descriptor, Descriptor> make_socket_pair(int type);
 
 /// Waits until fd has one of `events` (POLLIN, POLLOUT) or an error or end-of-file; false once the deadline has passed.
-bool wait_for(int fd, short events, Deadline deadline);
+[[gnu::hot]] bool wait_for(int fd, short events, Deadline deadline);
 
 /// Writes all bytes, whatever the kernel takes at a time; waits where a non-blocking descriptor would not. Throws
 /// std::system_error; a vanished reader is EPIPE (no signal is raised where the caller ignores SIGPIPE, as lab programs

@@ -7,30 +7,25 @@
 #include <poll.h>
 #include <semaphore.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <csignal>
+#include <filesystem>
 #include <mutex>
 #include <thread>
 
+#include "common/harness/claims.hpp"
 #include "common/multiprocessing/process/process.hpp"
 #include "common/multiprocessing/process/resource_tracker.hpp"
 #include "common/os/codec.hpp"
-#include "memory.hpp"
+#include "inheritance.hpp"
 
 namespace lab::start {
 
 using namespace std::chrono_literals;
-
-/// What was seen, and the sentence of evidence. (Not the harness's Seen: the workers' program knows no harness.)
-struct Sight {
-  bool holds;
-  std::string what;
-};
 
 inline constexpr Method kProcesses[] = {Method::fork, Method::spawn, Method::forkserver};
 
@@ -55,7 +50,9 @@ inline int crash_in_a_thread(std::string_view, std::span<Descriptor>) {
 }
 
 inline std::timed_mutex held_by_a_thread;
-inline int take_the_lock(std::string_view, std::span<Descriptor>) { return held_by_a_thread.try_lock_for(100ms) ? (held_by_a_thread.unlock(), 0) : 1; }
+inline int take_the_lock(std::string_view, std::span<Descriptor>) {
+  return held_by_a_thread.try_lock_for(100ms) ? (held_by_a_thread.unlock(), 0) : 1;
+}
 
 // Makes a segment and a semaphore, says so and waits to be killed. "tracked": with a resource tracker of its own.
 inline int make_names(std::string_view argument, std::span<Descriptor> out) {
@@ -75,10 +72,7 @@ inline int make_names(std::string_view argument, std::span<Descriptor> out) {
     register_entry("take_the_lock", take_the_lock) && register_entry("make_names", make_names);
 
 inline bool there(const std::string& name) {
-  const Descriptor segment(::shm_open(name.c_str(), O_RDWR, 0));
-  sem_t* semaphore = ::sem_open(name.c_str(), 0);
-  if (semaphore != SEM_FAILED) ::sem_close(semaphore);
-  return segment && semaphore != SEM_FAILED;
+  return std::filesystem::exists("/dev/shm" + name) && std::filesystem::exists("/dev/shm/sem." + name.substr(1));
 }
 
 // Whether the names of a maker that is SIGKILLed stay.
@@ -108,7 +102,7 @@ inline bool names_stay(bool tracked) {
 }
 
 /// A worker's crash ends the worker alone, by each start method that makes a process; a thread's ends its whole process.
-inline Sight crash_is_contained() {
+inline Seen crash_is_contained() {
   std::vector<std::string> said;
   bool contained = true;
   for (const Method method : kProcesses) {
@@ -124,7 +118,7 @@ inline Sight crash_is_contained() {
 }
 
 /// What a killed process has named in shared memory stays, unless a resource tracker knows of it.
-inline Sight names_outlive_their_makers() {
+inline Seen names_outlive_their_makers() {
   const bool untracked = names_stay(false), tracked = names_stay(true);
   return {.holds = untracked && !tracked,
           .what = fmt::format("of a killed process, a segment and a semaphore {}; with a tracker they {}",
@@ -132,7 +126,7 @@ inline Sight names_outlive_their_makers() {
 }
 
 /// A lock that another thread holds is locked for ever in a forked worker, and free in one that starts afresh.
-inline Sight forked_locks_stay_locked() {
+inline Seen forked_locks_stay_locked() {
   std::atomic<bool> held = false;
   const std::jthread other([&](const std::stop_token& stop) {
     const std::lock_guard hold(held_by_a_thread);
@@ -150,7 +144,7 @@ inline Sight forked_locks_stay_locked() {
 }
 
 /// A forked worker's private memory grows by the pages it writes to.
-inline Sight copies_what_it_touches() {
+inline Seen copies_what_it_touches() {
   constexpr std::size_t mib = 64;
   std::vector<std::string> said;
   bool as_touched = true;

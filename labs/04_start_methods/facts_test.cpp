@@ -11,7 +11,6 @@
 
 #include "common/multiprocessing/process/spawn.hpp"
 #include "common/os/children.hpp"
-#include "memory.hpp"
 #include "parents.hpp"
 #include "tree.hpp"
 
@@ -20,14 +19,14 @@ namespace {
 
 TEST(Facts, Hold) {
   for (const auto& look : {crash_is_contained, names_outlive_their_makers, forked_locks_stay_locked}) {
-    const Sight seen = look();
+    const Seen seen = look();
     EXPECT_TRUE(seen.holds) << seen.what;
   }
 }
 
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // their shadow memory is private memory, too
 TEST(Facts, APrivatePageIsOneThatWasWrittenTo) {
-  const Sight seen = copies_what_it_touches();
+  const Seen seen = copies_what_it_touches();
   EXPECT_TRUE(seen.holds) << seen.what;
 }
 

@@ -14,7 +14,6 @@
 #include <array>
 #include <cerrno>
 #include <cstdlib>
-#include <cstring>
 #include <map>
 #include <stdexcept>
 #include <string>
@@ -24,20 +23,17 @@
 #include <vector>
 
 #include "common/os/children.hpp"
-#include "common/os/descriptor.hpp"
+#include "common/os/packet.hpp"
 
 namespace lab::four_ways {
 
 using Entry = int (*)();
 
-inline std::map<std::string, Entry>& entries() {
-  static auto& map = *new std::map<std::string, Entry>;
-  return map;
-}
-inline bool name_entry(const std::string& name, Entry entry) { return entries().emplace(name, entry).second; }
+inline std::map<std::string, Entry> entries;
+inline bool name_entry(const std::string& name, Entry entry) { return entries.emplace(name, entry).second; }
 inline Entry entry_named(const std::string& name) {
-  const auto found = entries().find(name);
-  if (found == entries().end()) throw std::invalid_argument("no entry is named '" + name + "'");
+  const auto found = entries.find(name);
+  if (found == entries.end()) throw std::invalid_argument("no entry is named '" + name + "'");
   return found->second;
 }
 
@@ -45,12 +41,11 @@ inline Entry entry_named(const std::string& name) {
 inline int nothing() { return 0; }
 [[maybe_unused]] inline const bool known = name_entry("nothing", nothing);
 
-/// Waits for the child's end; how Python says it: the status, or minus the signal that killed it.
+/// Waits for the end of what fork returned; how Python says it: the status, or minus the signal that killed it.
 inline int exit_code(pid_t child) {
+  if (child < 0) throw_errno("cannot fork");
   int status = 0;
-  while (::waitpid(child, &status, 0) < 0) {
-    if (errno != EINTR) throw_errno("cannot wait for a worker");
-  }
+  if (wait_for_child(child, &status) < 0) throw_errno("cannot wait for a worker");
   return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
 }
 
@@ -72,8 +67,8 @@ inline int by_thread(Entry entry) {
 inline int by_fork(Entry entry) {
   flush_output();  // else what waits in the buffers is written by both
   const pid_t child = ::fork();
-  if (child < 0) throw_errno("cannot fork");
-  if (child == 0) ::_exit(entry());  // never return or exit(): the parent's destructors and exit handlers are not ours to run
+  if (child == 0)
+    ::_exit(entry());  // never return or exit(): the parent's destructors and exit handlers are not ours to run
   return exit_code(child);
 }
 
@@ -111,31 +106,12 @@ inline int by_spawn(const std::string& name) {
 // TRAP: a worker is the server's child, not the client's: it has the environment and the open files of the time when the
 //       server started, and the client cannot wait for it.
 
-inline void send_request(int socket, const std::string& name, const Descriptor& passed) {
-  iovec text{const_cast<char*>(name.data()), name.size()};
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> beside{};
-  msghdr packet{.msg_iov = &text, .msg_iovlen = 1, .msg_control = beside.data(), .msg_controllen = beside.size()};
-  cmsghdr* rights = CMSG_FIRSTHDR(&packet);
-  rights->cmsg_level = SOL_SOCKET;
-  rights->cmsg_type = SCM_RIGHTS;
-  rights->cmsg_len = CMSG_LEN(sizeof(int));
-  const int fd = passed.get();
-  std::memcpy(CMSG_DATA(rights), &fd, sizeof fd);
-  if (::sendmsg(socket, &packet, MSG_NOSIGNAL) < 0) throw_errno("cannot ask the fork server");
-}
-
 /// The name and the client's socket; no socket at end-of-file, or for what is no request.
 inline std::pair<std::string, Descriptor> receive_request(int socket) {
   std::array<char, 200> name;
-  iovec text{name.data(), name.size()};
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> beside{};
-  msghdr packet{.msg_iov = &text, .msg_iovlen = 1, .msg_control = beside.data(), .msg_controllen = beside.size()};
-  const ssize_t got = ::recvmsg(socket, &packet, MSG_CMSG_CLOEXEC);
-  const cmsghdr* rights = CMSG_FIRSTHDR(&packet);
-  if (got <= 0 || rights == nullptr || rights->cmsg_type != SCM_RIGHTS) return {};
-  int fd = -1;
-  std::memcpy(&fd, CMSG_DATA(rights), sizeof fd);
-  return {std::string(name.data(), static_cast<std::size_t>(got)), Descriptor(fd)};
+  Packet packet = receive_packet(socket, std::as_writable_bytes(std::span(name)));
+  if (packet.size <= 0 || packet.descriptors.empty()) return {};
+  return {std::string(name.data(), static_cast<std::size_t>(packet.size)), std::move(packet.descriptors.front())};
 }
 
 inline void tell(const Descriptor& client, int number) {  // if it still listens
@@ -185,7 +161,8 @@ class ForkServer {
   int run(const std::string& name) const {
     entry_named(name);
     auto [ours, theirs] = make_socket_pair(SOCK_STREAM);
-    send_request(requests_.get(), name, theirs);
+    if (send_packet(requests_.get(), std::as_bytes(std::span(name)), std::array{theirs.get()}) < 0)
+      throw_errno("cannot ask the fork server");
     theirs.reset();  // the server has it: should it die, we read end-of-file
     std::array<int, 2> pid_and_code{};
     const auto bytes = std::as_writable_bytes(std::span(pid_and_code));
@@ -214,31 +191,30 @@ inline void become_worker(int argc, char** argv) {
 
 // ---- The floors: the bare calls of each way, doing nothing else.
 
-inline void expect_success(pid_t child) {
-  if (child < 0) throw_errno("cannot start a process");
-  if (exit_code(child) != 0) throw std::runtime_error("a floor's child failed");
+inline int bare_thread() {
+  std::thread([] {}).join();
+  return 0;
 }
-inline void bare_thread() { std::thread([] {}).join(); }
-inline void bare_fork() {
+inline int bare_fork() {
   const pid_t child = ::fork();
   if (child == 0) ::_exit(0);
-  expect_success(child);
+  return exit_code(child);
 }
 /// The child borrows the parent's memory, which it may not touch, while the parent stands still.
-inline void bare_vfork() {
+inline int bare_vfork() {
   const pid_t child = ::vfork();
   if (child == 0) ::_exit(0);
-  expect_success(child);
+  return exit_code(child);
 }
 /// main returns 0 at once when this is its only argument: what is left is exec and the loader's work.
 inline constexpr const char* kReturnAtOnce = "--return-at-once";
-inline void bare_spawn_lab() { expect_success(start_program("/proc/self/exe", {kReturnAtOnce})); }
+inline int bare_spawn_lab() { return exit_code(start_program("/proc/self/exe", {kReturnAtOnce})); }
 /// The program that a spawned Process of this lab runs: the workers' code alone, statically linked.
-inline void bare_spawn() { expect_success(start_program(WORKER_PROGRAM, {kReturnAtOnce})); }
+inline int bare_spawn() { return exit_code(start_program(WORKER_PROGRAM, {kReturnAtOnce})); }
 /// A program with nothing to load, and empty. What it costs is the kernel's part of a spawn.
-inline void bare_spawn_empty() { expect_success(start_program(EMPTY_PROGRAM, {})); }
+inline int bare_spawn_empty() { return exit_code(start_program(EMPTY_PROGRAM, {})); }
 /// bare_fork, and a byte there and back over a Unix socket twice: what a fork server cannot do without.
-inline void bare_fork_and_round_trips() {
+inline int bare_fork_and_round_trips() {
   static const Descriptor echo = [] {  // who sends every byte back; dies with this process
     auto [ours, theirs] = make_socket_pair(SOCK_STREAM);
     if (fork_child() == 0) {
@@ -254,7 +230,7 @@ inline void bare_fork_and_round_trips() {
     write_all(echo.get(), byte);
     if (read_full(echo.get(), byte) != 1) throw std::runtime_error("the echo does not answer");
   }
-  bare_fork();
+  return bare_fork();
 }
 
 }  // namespace lab::four_ways

@@ -3,13 +3,13 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <poll.h>
 #include <sched.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <map>
@@ -19,9 +19,25 @@
 
 #include "common/machine/placement.hpp"
 #include "common/multiprocessing/process/process.hpp"
+#include "common/os/children.hpp"
 #include "common/os/message.hpp"
+#include "memory.hpp"
 
 namespace lab::start {
+
+/// Starts a worker that sends one value by the descriptor it is given, and returns that value. Throws std::runtime_error
+/// when it ended without, std::system_error when none came within 60 s.
+template <class Answer>
+Answer answer_of(Method method, const std::string& entry, const std::string& argument) {
+  auto [reader, writer] = make_pipe();
+  Process worker(method, entry, argument, {writer.get()}, {.daemon = true});  // should it hang, it ends with us
+  worker.start();
+  writer.reset();
+  const auto message = receive_message(reader.get(), kMessageLimit, Clock::now() + std::chrono::seconds(60));
+  worker.join();
+  if (!message) throw std::runtime_error(worker.name() + " did not answer: " + describe_exit(*worker.exit_code()));
+  return decode<Answer>(*message);
+}
 
 /// Whether a worker has what its parent changed shortly before starting it.
 struct Inherited {
@@ -54,48 +70,30 @@ inline int look(std::string_view argument, std::span<Descriptor> out) {
   send_message(out[0].get(), encode(seen));
   return 0;
 }
-inline int wake_up(std::string_view, std::span<Descriptor>) { return 0; }
-[[maybe_unused]] inline const bool looks = register_entry("look", look) && register_entry("wake_the_server", wake_up);
-
-/// A copy with the highest number there may be, which nothing else has by chance. Throws std::system_error.
-inline Descriptor highest_copy(int fd) {
-  rlimit most{};
-  ::getrlimit(RLIMIT_NOFILE, &most);
-  Descriptor copy(::fcntl(fd, F_DUPFD_CLOEXEC, static_cast<int>(std::min<rlim_t>(most.rlim_cur, 1024)) - 1));
-  if (!copy) throw_errno("cannot open a descriptor with a high number");
-  return copy;
-}
+[[maybe_unused]] inline const bool looks = register_entry("look", look);
 
 /// Changes all of that, starts a worker, undoes it. A fork server runs before the change.
 inline Inherited inherited_by(Method method) {
-  Process first(Method::forkserver, "wake_the_server");
-  first.start();
-  first.join();
-
-  auto [reader, writer] = make_pipe();
-  const Descriptor unlisted = highest_copy(reader.get());
+  answer_of<Inherited>(Method::forkserver, "look", encode(-1));
+  rlimit most{};
+  ::getrlimit(RLIMIT_NOFILE, &most);
+  const auto highest = static_cast<int>(std::min<rlim_t>(most.rlim_cur, 1024)) - 1;  // nothing else has it by chance
+  const Descriptor unlisted(::fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, highest));
+  if (!unlisted) throw_errno("cannot open a descriptor with a high number");
   const std::vector<int> cpus = bound_to();
   sigset_t block, mask;
   ::sigemptyset(&block);
   ::sigaddset(&block, SIGUSR2);
-  Process worker(method, "look", encode(unlisted.get()), {writer.get()});
-  {
-    const std::lock_guard hold(lock);
-    value = 1;
-    ::setenv(kVariable, "1", 1);
-    ::pthread_sigmask(SIG_BLOCK, &block, &mask);
-    bind_to(std::array{cpus.front()});
-    worker.start();
-    writer.reset();
-    wait_for(reader.get(), POLLIN, Clock::now() + std::chrono::seconds(20));  // it has looked
-    bind_to(cpus);
-    ::pthread_sigmask(SIG_SETMASK, &mask, nullptr);
-    ::unsetenv(kVariable);
-    value = 0;
-  }
-  worker.join(std::chrono::seconds(20));
-  if (worker.exit_code() != 0) throw std::runtime_error(worker.name() + " could not look at what it inherited");
-  Inherited seen = decode<Inherited>(receive_message(reader.get()).value());
+  const std::lock_guard hold(lock);
+  value = 1;
+  ::setenv(kVariable, "1", 1);
+  ::pthread_sigmask(SIG_BLOCK, &block, &mask);
+  bind_to(std::array{cpus.front()});
+  Inherited seen = answer_of<Inherited>(method, "look", encode(unlisted.get()));
+  bind_to(cpus);
+  ::pthread_sigmask(SIG_SETMASK, &mask, nullptr);
+  ::unsetenv(kVariable);
+  value = 0;
   seen.affinity = seen.affinity && cpus.size() > 1;
   return seen;
 }
@@ -120,6 +118,57 @@ inline std::string inheritance_table() {
       text += fmt::format("{:>12}", unknown ? "can't tell" : seen[method].*member ? "inherited" : "no");
   }
   return text + "\n";
+}
+
+/// Private memory in MiB of a worker: as it starts; after it has read what it inherited of its parent's table; after it has
+/// written to a share of that; after it has loaded a table of that size itself.
+struct ChildMemory {
+  double at_start = 0, after_reading = 0, after_writing = 0, after_loading = 0;
+  auto members() { return std::tie(at_start, after_reading, after_writing, after_loading); }
+};
+
+/// What the parent has loaded and a forked child finds in its place; empty in a fresh program.
+inline Mapping table;
+
+inline int report_memory(std::string_view argument, std::span<Descriptor> out) {
+  const auto [mib, share] = decode<std::tuple<std::uint64_t, int>>(argument);
+  ChildMemory memory;
+  memory.at_start = private_mib();
+  const std::span<std::byte> inherited(table.data(), table.size());
+  read_pages(inherited);
+  memory.after_reading = private_mib();
+  write_pages(inherited.first(table.size() / 100 * static_cast<std::size_t>(share)));
+  memory.after_writing = private_mib();
+  const Mapping own = touched_memory(mib * kMiB);
+  memory.after_loading = private_mib();
+  send_message(out[0].get(), encode(memory));
+  return 0;
+}
+[[maybe_unused]] inline const bool reports_memory = register_entry("report_memory", report_memory);
+
+/// Of a worker whose parent holds a table of that size, and which writes to `share` percent of it.
+inline ChildMemory child_memory(Method method, std::size_t parent_mib, int share = 100) {
+  table = touched_memory(parent_mib * kMiB);
+  const auto argument = encode(std::tuple(std::uint64_t{parent_mib}, share));
+  const auto memory = answer_of<ChildMemory>(method, "report_memory", argument);
+  table = {};
+  return memory;
+}
+
+/// child_memory() of every method, as text.
+inline std::string child_memory_table() {
+  constexpr std::size_t mib = 64;
+  std::string text =
+      fmt::format("private MiB of a worker; its parent holds a table of {} MiB\n{:<12}{:>10}{:>12}{:>12}{:>16}\n", mib,
+                  "", "at start", "table read", "written to", "own one loaded");
+  for (const Method method : {Method::fork, Method::spawn, Method::forkserver}) {
+    const ChildMemory m = child_memory(method, mib);
+    const bool inherited = method == Method::fork;
+    text += fmt::format("{:<12}{:>10.1f}{:>12}{:>12}{:>16.1f}\n", to_string(method), m.at_start,
+                        inherited ? fmt::format("{:.1f}", m.after_reading) : "has none",
+                        inherited ? fmt::format("{:.1f}", m.after_writing) : "has none", m.after_loading);
+  }
+  return text;
 }
 
 }  // namespace lab::start

@@ -24,43 +24,39 @@ namespace {
 using namespace lab::start;
 
 // Each job is done by a process of that size, which has nothing else to do; the time is taken there.
-void in_a_parent(benchmark::State& state, const char* job, std::int64_t mib = 0, Pages pages = Pages::small) {
+void in_a_parent(benchmark::State& state, const std::string& job, std::int64_t mib, Pages pages = Pages::small) {
   SizedParent& parent = sized_parent(static_cast<std::size_t>(mib), pages, job);
   double seconds = 0;
   while (state.KeepRunningBatch(state.max_iterations)) seconds = parent.seconds(job, state.max_iterations);
   lab::timed(seconds);
 }
 
+template <Pages pages>
 void each_size(lab::Family* family, const lab::Options& options) {
   family->ArgName("mib");
-  for (const std::int64_t mib : parent_sizes(options.quick(), lab::machine().real)) family->Arg(mib);
-}
-void each_huge_size(lab::Family* family, const lab::Options& options) {
-  family->ArgName("mib");
   for (const std::int64_t mib : parent_sizes(options.quick(), lab::machine().real)) {
-    if (mib > 0 && huge_pages_allowed()) family->Arg(mib);
+    if (pages == Pages::small || (mib > 0 && huge_pages_allowed())) family->Arg(mib);
   }
 }
 // The lesson's ways are told by one size; --full has all.
 void lesson_sizes(lab::Family* family, const lab::Options& options) {
-  options.full() ? each_size(family, options) : void(family->ArgName("mib")->Arg(0));
+  options.full() ? each_size<Pages::small>(family, options) : void(family->ArgName("mib")->Arg(0));
 }
 
-void declare(const char* job, void (*apply)(lab::Family*)) {
-  benchmark::RegisterBenchmark(job, [job](benchmark::State& state) {
-    in_a_parent(state, job, state.range(0));
-  })->Apply(apply);
-}
 const bool declared = [] {
-  for (const char* method : {"thread", "fork", "spawn", "forkserver"}) declare(method, lab::blocking_with<each_size>);
-  for (const char* way : {"lesson_thread", "lesson_fork", "lesson_spawn", "lesson_forkserver"})  // of four_ways.hpp
-    declare(way, lab::blocking_with<lesson_sizes>);
-  for (const char* floor : {"bare_thread", "bare_fork", "bare_vfork", "bare_spawn_lab", "bare_spawn", "bare_spawn_empty", "bare_fork_and_round_trips"})
-    benchmark::RegisterBenchmark(floor, [floor](benchmark::State& state) { in_a_parent(state, floor); })->Apply(lab::blocking);
+  for (const auto& [name, todo] : kJobs) {
+    const std::string& job = name;
+    const bool floor = job.starts_with("bare_"), lesson = job.starts_with("lesson_");
+    benchmark::RegisterBenchmark(
+        job.c_str(), [&job, floor](benchmark::State& state) { in_a_parent(state, job, floor ? 0 : state.range(0)); })
+        ->Apply(floor    ? lab::blocking
+                : lesson ? lab::blocking_with<lesson_sizes>
+                         : lab::blocking_with<each_size<Pages::small>>);
+  }
   return true;
 }();
 void fork_huge_pages(benchmark::State& state) { in_a_parent(state, "fork", state.range(0), Pages::huge); }
-BENCHMARK(fork_huge_pages)->Apply(lab::blocking_with<each_huge_size>);
+BENCHMARK(fork_huge_pages)->Apply(lab::blocking_with<each_size<Pages::huge>>);
 
 std::string at(const char* method, std::int64_t mib) { return fmt::format("{}/mib:{}", method, mib); }
 
@@ -83,12 +79,6 @@ lab::Point crossover(std::int64_t largest) {
   return lab::compute({at("fork", 0), at("fork", largest), at("spawn", 0)}, [=](std::span<const double> t) {
     return (t[2] - t[0]) / (t[1] - t[0]) * static_cast<double>(largest);
   });
-}
-
-template <auto look>
-lab::Seen seen() {
-  const auto [holds, what] = look();
-  return {holds, what};
 }
 
 lab::Lab experiment(const lab::Options& options) {
@@ -143,19 +133,19 @@ lab::Lab experiment(const lab::Options& options) {
             .unit = " MiB"},
            {.id = "start.copy_on_write",
             .text = "A forked worker's private memory grows by the pages it writes to, within 10 %",
-            .measure = fact(seen<copies_what_it_touches>),
+            .measure = fact(copies_what_it_touches),
             .because = "both share a page until one of them writes"},
            {.id = "start.crash_is_contained",
             .text = "A crash ends the worker it happens in, and nobody else",
-            .measure = correctness(seen<crash_is_contained>)},
+            .measure = correctness(crash_is_contained)},
            {.id = "start.leak",
             .text = "A killed process leaves its segment and semaphore behind; a resource tracker removes them",
-            .measure = correctness(seen<names_outlive_their_makers>),
+            .measure = correctness(names_outlive_their_makers),
             .because = "names in /dev/shm belong to no process"},
            {.id = "start.fork_with_threads",
             .text = "A lock that another thread holds stays locked in a forked worker; spawned and server-forked ones "
                     "have it free",
-            .measure = correctness(seen<forked_locks_stay_locked>),
+            .measure = correctness(forked_locks_stay_locked),
             .because = "fork copies the lock, but only the thread that calls it"}},
       .floors = {{at("fork", 0), "bare_fork"},
                  {at("lesson_fork", 0), "bare_fork"},

@@ -2,12 +2,12 @@
 // must not depend on what was measured before.
 #pragma once
 
-#include <poll.h>
 #include <sys/socket.h>
 
+#include <chrono>
 #include <cstdint>
 #include <map>
-#include <memory>
+#include <optional>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -23,16 +23,11 @@ namespace lab::start {
 inline int nothing(std::string_view, std::span<Descriptor>) { return 0; }
 
 template <Method method>
-void start_and_join() {
+int by_process() {
   Process process(method, "nothing");
   process.start();
   process.join();  // SizedParent::seconds has the deadline
-  if (const auto code = process.exit_code(); code != 0)
-    throw std::runtime_error("a worker ended with " + describe_exit(code.value_or(255)));
-}
-template <auto way>
-void by_lesson() {
-  if (const int code = way(); code != 0) throw std::runtime_error("a worker ended with " + describe_exit(code));
+  return *process.exit_code();
 }
 inline int by_lessons_server() {
   static std::optional<four_ways::ForkServer> server;
@@ -40,16 +35,17 @@ inline int by_lessons_server() {
   return server->run("nothing");
 }
 
-/// What a parent can be told to do: a Process of each method, the lesson's way, the floor.
-inline const std::map<std::string, void (*)()> kJobs{
-    {"thread", start_and_join<Method::thread>},
-    {"fork", start_and_join<Method::fork>},
-    {"spawn", start_and_join<Method::spawn>},
-    {"forkserver", start_and_join<Method::forkserver>},
-    {"lesson_thread", by_lesson<[] { return four_ways::by_thread(four_ways::nothing); }>},
-    {"lesson_fork", by_lesson<[] { return four_ways::by_fork(four_ways::nothing); }>},
-    {"lesson_spawn", by_lesson<[] { return four_ways::by_spawn("nothing"); }>},
-    {"lesson_forkserver", by_lesson<by_lessons_server>},
+/// What a parent can be told to do: a Process of each method, the lesson's way, the floor. What it returns is the
+/// worker's exit code.
+inline const std::map<std::string, int (*)()> kJobs{
+    {"thread", by_process<Method::thread>},
+    {"fork", by_process<Method::fork>},
+    {"spawn", by_process<Method::spawn>},
+    {"forkserver", by_process<Method::forkserver>},
+    {"lesson_thread", [] { return four_ways::by_thread(four_ways::nothing); }},
+    {"lesson_fork", [] { return four_ways::by_fork(four_ways::nothing); }},
+    {"lesson_spawn", [] { return four_ways::by_spawn("nothing"); }},
+    {"lesson_forkserver", by_lessons_server},
     {"bare_thread", four_ways::bare_thread},
     {"bare_fork", four_ways::bare_fork},
     {"bare_vfork", four_ways::bare_vfork},
@@ -59,18 +55,20 @@ inline const std::map<std::string, void (*)()> kJobs{
     {"bare_fork_and_round_trips", four_ways::bare_fork_and_round_trips}};
 
 inline int hold_and_start(std::string_view argument, std::span<Descriptor> descriptors) {
-  const auto [mib, huge] = decode<std::tuple<std::uint64_t, bool>>(argument);
-  const TouchedMemory memory(mib * kMiB, huge ? Pages::huge : Pages::small);
+  const auto [mib, pages] = decode<std::tuple<std::uint64_t, Pages>>(argument);
+  const Mapping memory = touched_memory(mib * kMiB, pages);
   const int socket = descriptors[0].get();
   while (const auto message = receive_message(socket)) {
     const auto [job, times] = decode<std::tuple<std::string, std::int64_t>>(*message);
-    if (job.empty()) break;
     std::string error;
     const auto begin = Clock::now();
     try {
-      for (std::int64_t i = 0; i < times; ++i) kJobs.at(job)();
+      for (std::int64_t i = 0; i < times; ++i) {
+        const int code = kJobs.at(job)();
+        if (code != 0) throw std::runtime_error("a worker ended with " + describe_exit(code));
+      }
     } catch (const std::exception& failure) {
-      error = *failure.what() ? failure.what() : "unnamed error";
+      error = job + ": " + failure.what();
     }
     send_message(socket, encode(std::tuple(std::chrono::duration<double>(Clock::now() - begin).count(), error)));
   }
@@ -82,29 +80,18 @@ inline int hold_and_start(std::string_view argument, std::span<Descriptor> descr
 /// A process that holds that much touched memory and does jobs when told to. Lives until this process ends.
 class SizedParent {
  public:
-  SizedParent(std::size_t mib, Pages pages) {
-    auto [ours, theirs] = make_socket_pair(SOCK_STREAM);
-    socket_ = std::move(ours);
-    process_.emplace(Method::fork, "hold_and_start", encode(std::tuple(std::uint64_t{mib}, pages == Pages::huge)),
-                     std::vector<int>{theirs.get()}, Process::Options{.name = "Parent-" + std::to_string(mib)});
-    process_->start();
-    theirs.reset();
-    try {
-      seconds("thread", 0);  // returns once its memory is touched
-    } catch (...) {
-      process_->kill();  // nobody else will tell it to end, and the end of this process waits for it
-      throw;
-    }
+  SizedParent(std::size_t mib, Pages pages)
+      : process_(Method::fork, "hold_and_start", encode(std::tuple(std::uint64_t{mib}, pages)), {ends_.second.get()},
+                 {.name = "Parent-" + std::to_string(mib)}) {
+    process_.start();
+    ends_.second.reset();
   }
   SizedParent(const SizedParent&) = delete;
   SizedParent& operator=(const SizedParent&) = delete;
   ~SizedParent() {
-    try {  // by a message: end-of-file would not come, for like any forked child it has a copy of our end
-      send_message(socket_.get(), encode(std::tuple(std::string(), std::int64_t{0})), Clock::now() + kPatience);
-    } catch (const std::system_error&) {
-    }  // it has ended already
-    process_->join(std::chrono::seconds(5));
-    process_->kill();
+    ::shutdown(ends_.first.get(), SHUT_RDWR);  // to close it is not enough: like any forked child it has a copy
+    process_.join(std::chrono::seconds(5));
+    process_.kill();
   }
 
   /// Seconds that `times` repetitions of a job take in it, one after the other. Throws std::runtime_error.
@@ -112,38 +99,33 @@ class SizedParent {
     std::optional<std::string> answer;
     try {
       const Deadline deadline = Clock::now() + std::chrono::seconds(60);
-      send_message(socket_.get(), encode(std::tuple(job, times)), deadline);
-      if (!wait_for(socket_.get(), POLLIN, deadline))
-        throw std::runtime_error(process_->name() + " gave no answer within 60 s");
-      answer = receive_message(socket_.get());
-    } catch (const std::system_error&) {  // nobody has the other end any more, as with end-of-file
+      send_message(ends_.first.get(), encode(std::tuple(job, times)), deadline);
+      answer = receive_message(ends_.first.get(), kMessageLimit, deadline);
+    } catch (const std::system_error&) {  // too late, or nobody has the other end any more, as with end-of-file
     }
     if (!answer) {
-      process_->join(std::chrono::seconds(5));
-      const auto code = process_->exit_code();
-      throw std::runtime_error(process_->name() + (code ? " has ended with " + describe_exit(*code) : " does not answer"));
+      process_.join(std::chrono::seconds(5));
+      const auto code = process_.exit_code();
+      throw std::runtime_error(process_.name() +
+                               (code ? " has ended with " + describe_exit(*code) : " does not answer"));
     }
-    auto [taken, error] = decode<std::tuple<double, std::string>>(*answer);
-    if (!error.empty()) throw std::runtime_error(process_->name() + ": " + job + ": " + error);
+    const auto [taken, error] = decode<std::tuple<double, std::string>>(*answer);
+    if (!error.empty()) throw std::runtime_error(process_.name() + ": " + error);
     return taken;
   }
 
  private:
-  Descriptor socket_;
-  std::optional<Process> process_;
+  std::pair<Descriptor, Descriptor> ends_ = make_socket_pair(SOCK_STREAM);
+  Process process_;
 };
 
 /// The one of that size, made when first asked for. Of size 0 each job has its own: a process that has had a thread asks
 /// the kernel at every fork how many it has now, which the smallest of forks would feel.
 inline SizedParent& sized_parent(std::size_t mib, Pages pages, const std::string& job) {
   // Never destroyed: statics that are destroyed may be so before the exit order runs.
-  static auto& parents = *new std::map<std::tuple<std::size_t, Pages, std::string>, std::unique_ptr<SizedParent>>;
-  if (parents.empty()) {
-    at_process_exit(0, [] { parents.clear(); });  // before children are joined: these wait for a message
-  }
-  auto& parent = parents[{mib, pages, mib > 0 ? "" : job}];
-  if (!parent) parent = std::make_unique<SizedParent>(mib, pages);
-  return *parent;
+  static auto& parents = *new std::map<std::tuple<std::size_t, Pages, std::string>, SizedParent>;
+  if (parents.empty()) at_process_exit(0, [] { parents.clear(); });  // before children are joined: they wait for us
+  return parents.try_emplace({mib, pages, mib > 0 ? "" : job}, mib, pages).first->second;
 }
 
 }  // namespace lab::start

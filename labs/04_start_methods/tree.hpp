@@ -2,7 +2,6 @@
 #pragma once
 
 #include <fmt/format.h>
-#include <poll.h>
 #include <unistd.h>
 
 #include <string>
@@ -21,26 +20,17 @@ struct Member {
   auto members() { return std::tie(name, method, asked_by, pid, parent); }
 };
 
-// Introduces itself on the pipe, perhaps with a child of its own, and stays until it is killed.
+// Introduces itself on the pipe, perhaps with a child of its own.
 inline int introduce(std::string_view argument, std::span<Descriptor> out) {
   const auto [method, with_child] = decode<std::tuple<std::string, bool>>(argument);
   send_message(out[0].get(), encode(Member{self().name, method, self().parent_name, ::getpid(), ::getppid()}));
-  Process child(Method::fork, "introduce", encode(std::tuple(std::string("fork"), false)), {out[0].get()});
-  if (with_child) child.start();
-  return ::pause();
+  if (!with_child) return 0;
+  Process child(Method::fork, "introduce", encode(std::tuple("fork", false)), {out[0].get()});
+  child.start();
+  child.join();
+  return 0;
 }
 [[maybe_unused]] inline const bool introduces = register_entry("introduce", introduce);
-
-// Killed on whatever path the scope is left: at the end of this process they would be waited for, and wait themselves.
-struct Workers {
-  std::vector<Process> started;
-  ~Workers() {
-    for (Process& worker : started) {
-      worker.kill();  // its own child dies with it
-      worker.join();
-    }
-  }
-};
 
 inline std::string branch(const std::vector<Member>& members, std::int64_t parent, const std::string& indent) {
   std::string text;
@@ -58,22 +48,17 @@ inline std::string branch(const std::vector<Member>& members, std::int64_t paren
 /// as the kernel has it, and who asked for it.
 inline std::string family_tree() {
   auto [reader, writer] = make_pipe();  // a message is far below what a pipe takes in one piece: none is torn
-  Workers workers;
-  for (const Method method : {Method::fork, Method::spawn, Method::forkserver}) {
-    Process worker(method, "introduce", encode(std::tuple(to_string(method), true)), {writer.get()});
-    worker.start();
-    workers.started.push_back(std::move(worker));
-  }
+  for (const Method method : {Method::fork, Method::spawn, Method::forkserver})
+    Process(method, "introduce", encode(std::tuple(to_string(method), true)), {writer.get()}).start();
+  writer.reset();
   const std::string& main = self().name;
   const std::int64_t pid = ::getpid();
   std::vector<Member> members{{main, "", "you", pid, ::getppid()},
                               {"ForkServer", "spawn", main, fork_server_pid(), pid},
                               {"ResourceTracker", "spawn", main, ResourceTracker::shared().pid(), pid}};
-  for (std::size_t i = 0; i < 2 * workers.started.size(); ++i) {
-    if (!wait_for(reader.get(), POLLIN, Clock::now() + std::chrono::seconds(20)))
-      throw std::runtime_error("a worker did not introduce itself within 20 s");
-    members.push_back(decode<Member>(receive_message(reader.get()).value()));
-  }
+  const Deadline deadline = Clock::now() + std::chrono::seconds(20);
+  while (const auto message = receive_message(reader.get(), kMessageLimit, deadline))  // until the last has ended
+    members.push_back(decode<Member>(*message));
   return branch(members, ::getppid(), "");
 }
 

@@ -62,8 +62,8 @@ std::unique_ptr<start::Child> Starter::start(const std::string& entry, const std
                      .daemon = true,  // as CPython's are: it may have no children of its own
                      .parent = ::getpid(),
                      .parent_name = start::self().name};
-  if (!process) return start_child(start::Method::thread, std::move(order), descriptors);
-  return start_child(*nursery_, order, descriptors);
+  if (!process) return start_child(start::Method::thread, order, descriptors);
+  return nursery_->start(order, descriptors);
 }
 
 // Its end of the sentinel was closed, and no status sent before.

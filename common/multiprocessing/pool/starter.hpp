@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "common/multiprocessing/process/child.hpp"
 #include "common/multiprocessing/process/forkserver.hpp"
+#include "common/multiprocessing/process/process.hpp"
 #include "common/os/team.hpp"
 
 namespace lab::pool {

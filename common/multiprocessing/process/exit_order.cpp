@@ -1,8 +1,8 @@
 #include "common/multiprocessing/process/exit_order.hpp"
 
 #include <fmt/format.h>
+
 #include <atomic>
-#include <climits>
 #include <cstdlib>
 #include <exception>
 #include <map>
@@ -21,33 +21,19 @@ struct State {
 };
 PerProcess<State> state;
 
-// What fails here is said and gone past: the others still have their turn.
-void attempt(const char* what, const std::function<void()>& step) {
-  try {
-    step();
-  } catch (const std::exception& error) {
-    say("{} failed: {}\n", what, error.what());
-  }
-}
-
-void run_down_to(int priority) {
-  for (;;) {
-    std::function<void()> next;
-    {
-      const std::lock_guard lock(state.get().mutex);
-      auto& all = state.get().finalizers;
-      if (all.empty() || std::prev(all.end())->first < priority) return;
-      next = std::move(std::prev(all.end())->second);
-      all.erase(std::prev(all.end()));
-    }
-    attempt("a finalizer", next);
-  }
-}
-
 State& own_state() {
   static std::atomic<bool> registered = false;  // in a forked child as well: exit() runs what its parent registered
-  if (!registered.exchange(true)) std::atexit(run_exit_order);
+  if (!registered && !registered.exchange(true)) std::atexit(run_exit_order);
   return state.get();
+}
+
+// What is to run next; empty when nothing is left.
+std::function<void()> take_next(State& own) {
+  const std::lock_guard lock(own.mutex);
+  auto& all = own.finalizers;
+  if (own.end_children && (all.empty() || all.rbegin()->first < 0)) return own.end_children.exchange(nullptr);
+  if (all.empty()) return nullptr;
+  return std::move(all.extract(std::prev(all.end())).mapped());
 }
 
 }  // namespace
@@ -58,13 +44,20 @@ void at_process_exit(int priority, std::function<void()> finalizer) {
   own.finalizers.emplace(priority, std::move(finalizer));
 }
 
-void set_children_end(void (*end_children)()) { own_state().end_children = end_children; }
+void set_children_end(void (*end_children)()) {
+  State& own = own_state();
+  if (own.end_children != end_children) own.end_children = end_children;  // a write would cost every fork a copied page
+}
 
 void run_exit_order() {
   if (!state.existing()) return;
-  run_down_to(0);
-  if (const auto end_children = state.get().end_children.exchange(nullptr)) attempt("ending the workers", end_children);
-  run_down_to(INT_MIN);
+  while (const auto next = take_next(state.get())) {
+    try {
+      next();
+    } catch (const std::exception& error) {  // the others still have their turn
+      say("at the end of the process: {}\n", error.what());
+    }
+  }
 }
 
 }  // namespace lab::start

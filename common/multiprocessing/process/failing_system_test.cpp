@@ -7,10 +7,10 @@
 #include <csignal>
 
 #include "common/multiprocessing/process/exit_order.hpp"
-#include "common/multiprocessing/process/forkserver.hpp"
 #include "common/multiprocessing/process/process.hpp"
 #include "common/multiprocessing/process/resource_tracker.hpp"
 #include "common/multiprocessing/process/test_main.hpp"
+#include "common/multiprocessing/process/test_nursery.hpp"
 #include "common/os/say.hpp"
 #include "common/os/test_child.hpp"
 #include "common/os/test_faults.hpp"
@@ -132,7 +132,7 @@ struct FailingServer {
     }
     return {};
   }
-  std::optional<Nursery> nursery;
+  std::optional<TestNursery> nursery;
 };
 
 TEST(FailingForkServer, WithoutProcessesSaysSoAndLivesOn) {
@@ -154,7 +154,7 @@ TEST(FailingForkServer, WithoutDescriptorsSaysSoAndLivesOn) {
   };
   EXPECT_EQ(server.refusal({0, 1, 2}), std::errc::too_many_files_open);
   EXPECT_EQ(server.refusal({0, 1}), std::error_code());
-  std::vector<Forked> workers;
+  std::vector<TestWorker> workers;
   for (int i = 0; i < 2; ++i) workers.push_back(start("wait_long"));
   EXPECT_EQ(server.refusal(), std::errc::too_many_files_open);  // not even room for our socket
   ::kill(workers.back().pid, SIGKILL);

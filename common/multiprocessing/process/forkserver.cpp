@@ -5,17 +5,101 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <climits>
 #include <csignal>
 #include <system_error>
-#include <vector>
 
-#include "common/multiprocessing/process/fork_messages.hpp"
 #include "common/multiprocessing/process/resource_tracker.hpp"
-#include "common/os/children.hpp"
+#include "common/os/packet.hpp"
 #include "common/os/say.hpp"
 
 namespace lab::start {
+namespace {
+
+constexpr char kRequest = 'f';
+
+/// Asks for a worker: passes the client's socket and then the worker's descriptors. Throws std::system_error: EPIPE when
+/// the server is gone, ETIMEDOUT when it has not taken it by the deadline.
+void send_request(int socket, std::span<const int> descriptors, Deadline deadline) {
+  while (send_packet(socket, std::as_bytes(std::span(&kRequest, 1)), descriptors) < 0) {
+    if (errno == EINTR || (errno == EAGAIN && wait_for(socket, POLLOUT, deadline))) continue;
+    if (errno == EAGAIN) errno = ETIMEDOUT;
+    throw_errno("cannot ask the fork server for a worker");
+  }
+}
+
+/// Answers with 8 bytes, as CPython's server does: the pid, with the worker's pidfd beside it; later the exit code; -errno
+/// where it could not fork. A client that does not listen any more is none.
+void answer(const Descriptor& client, std::int64_t number, std::initializer_list<int> pidfd = {}) {
+  const auto bytes = std::as_bytes(std::span(&number, 1));
+  while (send_packet(client.get(), bytes, pidfd) < 0 && errno == EINTR) continue;
+}
+
+class ServersChild : public Child {
+ public:
+  ServersChild(pid_t pid, Descriptor pidfd, Descriptor socket)
+      : Child(pid), pidfd_(std::move(pidfd)), socket_(std::move(socket)) {}
+  int sentinel() override { return socket_.get(); }
+  // The answer stays on the socket, which is readable from then on.
+  std::optional<int> take_exit_code() override {
+    constexpr int kServerLost = 255, kLastSignal = 64;
+    std::int64_t code = 0;
+    ssize_t got = 0;
+    do {  // with our order unread in its socket, the loss of the server is a reset, otherwise an end-of-file
+      got = ::recv(socket_.get(), &code, sizeof code, MSG_PEEK | MSG_DONTWAIT);
+    } while (got < 0 && errno == EINTR);
+    if (got < 0 && errno == EAGAIN) return std::nullopt;
+    const bool told = got == sizeof code && code >= -kLastSignal && code <= kServerLost;
+    return told ? static_cast<int>(code) : kServerLost;
+  }
+  void send_signal(int signal) override { lab::send_signal(pidfd_, signal); }
+
+ private:
+  Descriptor pidfd_;  // to signal it: its number may be given away, for it is not ours to reap
+  Descriptor socket_;
+};
+
+}  // namespace
+
+Request receive_request(int socket) {
+  char byte = 0;
+  Packet packet = receive_packet(socket, std::as_writable_bytes(std::span(&byte, 1)));
+  Request request{.descriptors = std::move(packet.descriptors)};
+  if (packet.size < 0) {  // nothing was taken: the next try meets it again
+    request.end = errno != EINTR && errno != EAGAIN && errno != EMFILE && errno != ENFILE && errno != ENOMEM;
+    return request;
+  }
+  // An empty packet reads like end-of-file, and is none as long as the other end is open.
+  request.end = packet.size == 0 && wait_for(socket, POLLRDHUP, Deadline{});
+  const bool whole = packet.size == 1 && byte == kRequest && !(packet.flags & MSG_TRUNC);
+  if (!whole || request.descriptors.empty()) request.error = EBADMSG;
+  if (packet.flags & MSG_CTRUNC) request.error = EMFILE;  // the kernel has dropped some
+  return request;
+}
+
+std::unique_ptr<Child> receive_child(Descriptor socket, int requests, Deadline deadline) {
+  constexpr int kLastErrno = 4095;
+  int error = ETIMEDOUT;
+  if (wait_for(socket.get(), POLLIN, deadline)) {
+    std::int64_t number = 0;
+    Packet packet;
+    do {
+      packet = receive_packet(socket.get(), std::as_writable_bytes(std::span(&number, 1)));
+    } while (packet.size < 0 && errno == EINTR);
+    const bool whole = packet.size == sizeof number, is_pid = whole && number > 0 && number <= INT_MAX;
+    std::vector<Descriptor>& pidfd = packet.descriptors;
+    if (is_pid && !pidfd.empty())
+      return std::make_unique<ServersChild>(static_cast<pid_t>(number), std::move(pidfd.front()), std::move(socket));
+    if (is_pid || !whole) {  // a server that is being killed may have closed our socket before that for requests
+      error = wait_for(requests, 0, std::min(deadline, Clock::now() + std::chrono::seconds(1))) ? EPIPE : EMFILE;
+    } else {
+      error = number < 0 && number >= -kLastErrno ? static_cast<int>(-number) : EBADMSG;
+    }
+  }
+  throw std::system_error(error, std::generic_category(), "the fork server made no worker");
+}
 
 void serve_forks(Descriptor requests, Descriptor client) {
   make_stdin(open_null());  // and its workers'
@@ -38,7 +122,7 @@ void serve_forks(Descriptor requests, Descriptor client) {
       const pid_t pid = fork_child();
       if (pid > 0) {
         workers.push_back({ChildProcess(pid), std::move(socket)});
-        return answer(workers.back().client, pid, workers.back().process.sentinel());
+        return answer(workers.back().client, pid, {workers.back().process.sentinel()});
       }
     } catch (const std::system_error& error) {
       return answer(socket, -error.code().value());
@@ -112,17 +196,7 @@ Nursery::~Nursery() {
   server_.wait(Clock::now() + kPatience);
 }
 
-Forked Nursery::start(const std::string& entry, std::string_view argument, std::span<const int> descriptors,
-                      std::string name) const {
-  return start({.entry = entry,
-                .argument = std::string(argument),
-                .name = name.empty() ? entry : std::move(name),
-                .parent = ::getpid(),
-                .parent_name = self().name},
-               descriptors);
-}
-
-Forked Nursery::start(const Order& order, std::span<const int> descriptors) const {
+std::unique_ptr<Child> Nursery::start(const Order& order, std::span<const int> descriptors) const {
   find_entry(order.entry);
   if (descriptors.size() > kMostDescriptors) {
     throw std::invalid_argument(fmt::format("{} descriptors for one worker; the kernel passes at most {} at a time",
@@ -142,16 +216,9 @@ Forked Nursery::start(const Order& order, std::span<const int> descriptors) cons
   } catch (const std::system_error&) {
     unsent = std::current_exception();
   }
-  Born born = receive_born(ours.get(), requests_.get(), Clock::now() + kPatience);
+  auto child = receive_child(std::move(ours), requests_.get(), Clock::now() + kPatience);
   if (unsent) std::rethrow_exception(unsent);
-  return {born.pid, std::move(ours), std::move(born.pidfd)};
-}
-
-std::optional<int> Forked::exit_code(Deadline deadline) const {
-  if (!wait_for(sentinel.get(), POLLIN, deadline)) return std::nullopt;
-  constexpr int kServerLost = 255, kLastSignal = 64;
-  const auto code = receive_answer(sentinel.get(), MSG_PEEK);
-  return code && *code >= -kLastSignal && *code <= kServerLost ? static_cast<int>(*code) : kServerLost;
+  return child;
 }
 
 }  // namespace lab::start

@@ -8,32 +8,22 @@
 //    client ── request: 1 byte, descriptors ──> server          server ── fork ──> worker
 //    client ── order: entry, argument ────────────────────────────────────────────> worker
 //    client <── pid and pidfd, later exit code ── server
+//
+// Neither trusts the other: what arrives is a message or it is refused, and nobody waits for the rest of one.
 #pragma once
 
-#include <sys/types.h>
-
-#include <optional>
+#include <memory>
 #include <span>
-#include <string>
-#include <string_view>
+#include <vector>
 
-#include "common/multiprocessing/process/worker.hpp"
+#include "common/multiprocessing/process/process.hpp"
 #include "common/os/children.hpp"
-#include "common/os/descriptor.hpp"
+#include "common/os/packet.hpp"
 
 namespace lab::start {
 
-/// A worker that the server forked for us: its child, not ours, so that we hear of its end by a message and not from
-/// wait. Letting go of it, or dying, kills the worker.
-struct Forked {
-  pid_t pid = 0;
-  Descriptor sentinel;  ///< readable (poll) once the worker has ended, or its server has
-  Descriptor pidfd;     ///< to signal it: its number may be given away, for it is not ours to reap
-
-  /// Waits for the worker's end: its exit status, -N for signal N, 255 when the server was lost; none once the deadline
-  /// has passed. The answer stays on the sentinel.
-  std::optional<int> exit_code(Deadline deadline) const;
-};
+/// Descriptors that can go with one request: the kernel passes one more, which is the client's socket.
+inline constexpr std::size_t kMostDescriptors = kMostPassed - 1;
 
 /// The server, from the client's side. Its destructor, like the client's death, ends the server and kills what it
 /// forked, whoever else holds the socket; that of a copy made by fork only lets go. Workers die with the server, whatever
@@ -50,13 +40,12 @@ class Nursery {
   Nursery& operator=(const Nursery&) = delete;
   ~Nursery();
 
-  /// Forks a worker that runs the entry of that name. `descriptors` stay ours; the worker gets copies, in that order.
-  /// Safe from any thread; returns when the worker has been forked. Throws UnknownEntry here, before anything is sent;
-  /// std::invalid_argument for too many descriptors; std::system_error when the server is lost (EPIPE), cannot fork
-  /// (EAGAIN) or gives no answer within 10 s (ETIMEDOUT). `name` is for reports.
-  Forked start(const std::string& entry, std::string_view argument = "", std::span<const int> descriptors = {},
-               std::string name = "") const;
-  Forked start(const Order& order, std::span<const int> descriptors) const;
+  /// Forks a worker that runs the order. `descriptors` stay ours; the worker gets copies, in that order. Safe from any
+  /// thread; returns when the worker has been forked. To let go of what it returns, or to die, kills the worker; when the
+  /// server is lost its exit code is 255. Throws UnknownEntry here, before anything is sent; std::invalid_argument for
+  /// too many descriptors; std::system_error when the server is lost (EPIPE), cannot fork (EAGAIN) or gives no answer
+  /// within 10 s (ETIMEDOUT).
+  std::unique_ptr<Child> start(const Order& order, std::span<const int> descriptors) const;
 
   pid_t server() const { return server_.pid(); }
 
@@ -69,5 +58,19 @@ class Nursery {
 /// left, or the process with this pidfd, if one is given, has ended; then kills and reaps its workers. Ignores SIGINT:
 /// Ctrl-C is for the client to handle. Must have one thread.
 [[gnu::hot]] void serve_forks(Descriptor requests, Descriptor client = {});
+
+struct Request {
+  std::vector<Descriptor> descriptors;
+  bool end = false;  ///< end-of-file: no client is left
+  int error = 0;  ///< for the client: EMFILE when not all descriptors found room here, EBADMSG for what is no request
+};
+/// The server takes the next packet, whatever it holds.
+Request receive_request(int socket);
+
+/// The client waits for the first answer on the worker's socket. Throws std::system_error with the errno in it; ETIMEDOUT
+/// once the deadline has passed; for no answer, EPIPE when the server at the other end of `requests` is gone and EMFILE
+/// when it lives, for then it had no room for our socket, or we none for the pidfd; EBADMSG for a number that is neither
+/// pid nor errno.
+std::unique_ptr<Child> receive_child(Descriptor socket, int requests, Deadline deadline);
 
 }  // namespace lab::start

@@ -12,6 +12,7 @@
 #include <optional>
 #include <thread>
 
+#include "common/multiprocessing/process/test_nursery.hpp"
 #include "common/os/children.hpp"
 #include "common/os/mapping.hpp"
 
@@ -60,37 +61,37 @@ bool ends(pid_t pid) {
 }
 
 TEST(Nursery, WorkersRunWhatIsNamedAndTheirStatusComesBack) {
-  const Nursery nursery;
+  const TestNursery nursery;
   EXPECT_EQ(nursery.start("give_back", "0").exit_code(in(5)), 0);
   EXPECT_EQ(nursery.start("give_back", "7").exit_code(in(5)), 7);
   EXPECT_EQ(nursery.start("fail", "this error is expected").exit_code(in(5)), 1);
 }
 
 TEST(Nursery, AnUnknownNameIsAnErrorHereAndTheServerLives) {
-  const Nursery nursery;
+  const TestNursery nursery;
   EXPECT_THROW(nursery.start("nobody"), UnknownEntry);
   EXPECT_EQ(nursery.start("give_back", "3").exit_code(in(5)), 3);
 }
 
 int late(std::string_view, std::span<Descriptor>) { return 0; }
 TEST(Nursery, ANameTheWorkerDoesNotKnowIsStatusOne) {
-  const Nursery nursery;
+  const TestNursery nursery;
   register_entry("late", late);  // the server was forked before: its registry lacks it
   EXPECT_EQ(nursery.start("late").exit_code(in(5)), 1);
 }
 
 TEST(Nursery, AKilledWorkerIsReportedWithItsSignal) {
-  const Nursery nursery;
-  const Forked worker = nursery.start("sleep_long");
+  const TestNursery nursery;
+  const TestWorker worker = nursery.start("sleep_long");
   EXPECT_FALSE(worker.exit_code(Clock::now()));
   ::kill(worker.pid, SIGKILL);
   EXPECT_EQ(worker.exit_code(in(5)), -SIGKILL);
 }
 
 TEST(Nursery, AWorkersParentIsTheServerAndItKnowsWhoAskedForIt) {
-  const Nursery nursery;
+  const TestNursery nursery;
   auto [reader, writer] = make_pipe();
-  const Forked worker = nursery.start("tell_parent", "", std::array{writer.get()});
+  const TestWorker worker = nursery.start("tell_parent", "", std::array{writer.get()});
   std::int64_t parents[2]{};
   ASSERT_EQ(read_full(reader.get(), std::as_writable_bytes(std::span(parents))), sizeof parents);
   EXPECT_EQ(parents[0], nursery.server());
@@ -100,21 +101,21 @@ TEST(Nursery, AWorkersParentIsTheServerAndItKnowsWhoAskedForIt) {
 
 TEST(Nursery, WorkersInheritNoDescriptorButTheListed) {
   const auto [stray, other] = make_pipe();
-  const Nursery nursery;
-  const Forked sibling = nursery.start("sleep_long", "", std::array{stray.get()});
+  const TestNursery nursery;
+  const TestWorker sibling = nursery.start("sleep_long", "", std::array{stray.get()});
   EXPECT_EQ(nursery.start("count_open", "", std::array{stray.get(), other.get()}).exit_code(in(5)), 0);
 }
 
 TEST(Nursery, PassesAsManyDescriptorsAsTheKernelDoesAndRefusesMore) {
-  const Nursery nursery;
+  const TestNursery nursery;
   EXPECT_EQ(nursery.start("tell_number", "", std::vector<int>(252, 1)).exit_code(in(5)), 252);
   EXPECT_THROW(nursery.start("tell_number", "", std::vector<int>(253, 1)), std::invalid_argument);
 }
 
 TEST(Nursery, ArgumentsMayBeLarge) {
-  const Nursery nursery;
+  const TestNursery nursery;
   auto [reader, writer] = make_pipe();
-  const Forked worker = nursery.start("write_length", std::string(16 << 20, 'x'), std::array{writer.get()});
+  const TestWorker worker = nursery.start("write_length", std::string(16 << 20, 'x'), std::array{writer.get()});
   std::size_t size = 0;
   read_full(reader.get(), std::as_writable_bytes(std::span(&size, 1)));
   EXPECT_EQ(size, 16u << 20);
@@ -122,7 +123,7 @@ TEST(Nursery, ArgumentsMayBeLarge) {
 }
 
 TEST(Nursery, IsSafeFromManyThreads) {
-  const Nursery nursery;
+  const TestNursery nursery;
   std::atomic<int> right{0};
   {
     std::vector<std::jthread> threads;
@@ -137,8 +138,8 @@ TEST(Nursery, IsSafeFromManyThreads) {
 }
 
 TEST(Nursery, ALostServerIsStatus255AndTakesItsWorkersAlong) {
-  const Nursery nursery;
-  const Forked worker = nursery.start("sleep_long");
+  const TestNursery nursery;
+  const TestWorker worker = nursery.start("sleep_long");
   ::kill(nursery.server(), SIGKILL);
   EXPECT_EQ(worker.exit_code(in(5)), 255);
   EXPECT_TRUE(ends(worker.pid));
@@ -146,7 +147,7 @@ TEST(Nursery, ALostServerIsStatus255AndTakesItsWorkersAlong) {
 }
 
 TEST(Nursery, IgnoresInterrupts) {
-  const Nursery nursery;
+  const TestNursery nursery;
   ::kill(nursery.server(), SIGINT);
   EXPECT_EQ(nursery.start("give_back", "4").exit_code(in(5)), 4);
 }
@@ -154,7 +155,7 @@ TEST(Nursery, IgnoresInterrupts) {
 TEST(Nursery, ItsEndIsTheEndOfItsWorkers) {
   pid_t worker = 0, server = 0;
   {
-    const Nursery nursery;
+    const TestNursery nursery;
     server = nursery.server();
     worker = nursery.start("sleep_long").pid;
   }
@@ -168,7 +169,7 @@ TEST(Nursery, EndsAtOnceAlsoWhereTheStandardStreamsAreClosed) {
     leave([] {
       for (const int fd : {0, 1}) ::close(fd);  // the sockets get these numbers
       const auto begin = Clock::now();
-      { const Nursery nursery; }
+      { const TestNursery nursery; }
       if (Clock::now() - begin > seconds(5)) throw std::runtime_error("it had to be killed");
     });
   }
@@ -178,10 +179,10 @@ TEST(Nursery, EndsAtOnceAlsoWhereTheStandardStreamsAreClosed) {
 }
 
 TEST(Nursery, LettingGoOfAWorkerKillsIt) {
-  const Nursery nursery;
+  const TestNursery nursery;
   pid_t worker = 0;
   {
-    const Forked held = nursery.start("sleep_long");
+    const TestWorker held = nursery.start("sleep_long");
     worker = held.pid;
     EXPECT_FALSE(held.exit_code(Clock::now() + std::chrono::milliseconds(20)));
   }
@@ -194,9 +195,9 @@ TEST(Nursery, AKilledClientTakesServerAndWorkersAlong) {
   const pid_t client = fork_child();
   if (client == 0) {
     leave([&] {
-      const Nursery nursery;
+      const TestNursery nursery;
       (*pids)[0] = nursery.server();
-      const Forked worker = nursery.start("sleep_long");
+      const TestWorker worker = nursery.start("sleep_long");
       (*pids)[1] = worker.pid;
       ::pause();
     });
@@ -210,7 +211,7 @@ TEST(Nursery, AKilledClientTakesServerAndWorkersAlong) {
 }
 
 TEST(Nursery, OutlivesTheThreadThatMadeIt) {
-  std::optional<Nursery> nursery;
+  std::optional<TestNursery> nursery;
   std::thread([&] { nursery.emplace(); }).join();
   for (int i = 0; i < 3; ++i) {
     ::usleep(10'000);  // for the signal that a parent's death would send
@@ -229,7 +230,7 @@ struct Bystander {
 };
 
 TEST(Nursery, EndsAtOnceBesideABystanderWhoHoldsItsSocket) {
-  std::optional<Nursery> nursery(std::in_place);
+  std::optional<TestNursery> nursery(std::in_place);
   const Bystander bystander;
   const auto begin = Clock::now();
   nursery.reset();
@@ -241,7 +242,7 @@ TEST(Nursery, EndsWithAKilledClientBesideABystanderWhoHoldsItsSocket) {
   const pid_t client = fork_child();
   if (client == 0) {
     leave([&] {
-      const Nursery nursery;
+      const TestNursery nursery;
       Bystander bystander;
       (*pids)[0] = bystander.process.pid();
       (*pids)[1] = nursery.server();
@@ -257,12 +258,12 @@ TEST(Nursery, EndsWithAKilledClientBesideABystanderWhoHoldsItsSocket) {
 }
 
 TEST(Nursery, ACopyMadeByForkEndsAndTheServerServesOn) {
-  const Nursery nursery;
+  const TestNursery nursery;
   const pid_t copy = fork_child();
   if (copy == 0) {
     leave([&] {
       if (nursery.start("give_back", "7").exit_code(in(5)) != 7) throw std::runtime_error("no worker");
-      nursery.~Nursery();
+      nursery.~TestNursery();
     });
   }
   EXPECT_EQ(ChildProcess(copy).wait(), 0);
@@ -279,7 +280,7 @@ TEST(Nursery, WhatIsNoRequestIsRefusedAndTheServerLives) {
     });
   }
   ASSERT_EQ(::send(ours.get(), "nonsense", 8, 0), 8);
-  const Nursery nursery(ChildProcess(pid), std::move(ours));
+  const TestNursery nursery(ChildProcess(pid), std::move(ours));
   EXPECT_EQ(nursery.start("give_back", "5").exit_code(in(5)), 5);
 }
 

@@ -4,16 +4,13 @@
 
 #include <sys/socket.h>
 
-#include <array>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <string>
 #include <string_view>
 #include <system_error>
 #include <vector>
 
-#include "common/multiprocessing/process/fork_messages.hpp"
 #include "common/multiprocessing/process/forkserver.hpp"
 #include "common/multiprocessing/process/resource_tracker.hpp"
 #include "common/multiprocessing/process/worker.hpp"
@@ -30,21 +27,9 @@ inline void demand(bool right, const char* what) {
 
 /// Sends one packet of any content, with that many copies of a descriptor beside it.
 inline bool send_packet(int socket, std::string_view content, std::size_t copies, int descriptor) {
-  std::string bytes(content);
-  iovec part{bytes.data(), bytes.size()};
-  alignas(cmsghdr) std::array<char, CMSG_SPACE((kMostDescriptors + 1) * sizeof(int))> ancillary{};
-  msghdr packet{.msg_iov = &part, .msg_iovlen = 1};
-  if (copies > 0) {
-    packet.msg_control = ancillary.data();
-    packet.msg_controllen = CMSG_SPACE(copies * sizeof(int));
-    cmsghdr* header = CMSG_FIRSTHDR(&packet);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(copies * sizeof(int));
-    const std::vector<int> descriptors(copies, descriptor);
-    std::memcpy(CMSG_DATA(header), descriptors.data(), copies * sizeof(int));
-  }
-  return ::sendmsg(socket, &packet, MSG_NOSIGNAL) == static_cast<ssize_t>(bytes.size());
+  const std::vector<int> descriptors(copies, descriptor);
+  return lab::send_packet(socket, std::as_bytes(std::span(content)), descriptors) ==
+         static_cast<ssize_t>(content.size());
 }
 
 /// Feeds the bytes to a reader of messages, which must answer with a value or refuse: never read beyond its memory,
@@ -82,12 +67,13 @@ inline void read_hostile_bytes(std::string_view bytes) {
     if (!bytes.empty()) send_packet(theirs.get(), bytes, 1, theirs.get());
     const auto [requests, server] = make_socket_pair(SOCK_SEQPACKET);
     try {
-      demand(receive_born(ours.get(), requests.get(), Deadline{}).pid > 0, "the pid of a worker is no pid");
+      const auto child = receive_child(std::move(ours), requests.get(), Deadline{});
+      demand(child->pid() > 0, "the pid of a worker is no pid");
+      const int code = child->take_exit_code().value_or(0);
+      demand(code > -128 && code < 256 && !describe_exit(code).empty(), "an exit code is none");
     } catch (const std::system_error& error) {
       demand(error.code().value() > 0 && error.code().value() < 4096, "an error has no number");
     }
-    const int code = Forked{.pid = 0, .sentinel = std::move(ours), .pidfd = {}}.exit_code(Deadline{}).value_or(0);
-    demand(code > -128 && code < 256 && !describe_exit(code).empty(), "an exit code is none");
   } else {  // the resource tracker's lines, whole and a byte at a time
     static std::FILE* const nobody = std::fopen("/dev/null", "w");
     TrackedNames whole(nobody), pieces(nobody);

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <climits>
@@ -15,7 +16,6 @@
 #include <stdexcept>
 
 #include "common/multiprocessing/process/exit_order.hpp"
-#include "common/multiprocessing/process/registry.hpp"
 #include "common/multiprocessing/process/spawn.hpp"
 #include "common/os/say.hpp"
 
@@ -23,10 +23,12 @@ namespace lab::start {
 namespace {
 
 struct Type {
-  const char* name;
+  Resource resource;
+  const char* name;  // as a line has it
   int (*unlink)(const char*);
 };
-constexpr std::array kTypes{Type{"shared_memory", ::shm_unlink}, Type{"semaphore", ::sem_unlink}};  // by Resource
+constexpr std::array kTypes{Type{Resource::shared_memory, "shared_memory", ::shm_unlink},
+                            Type{Resource::semaphore, "semaphore", ::sem_unlink}};
 
 int track(std::string_view, std::span<Descriptor> descriptors) {
   for (const int signal : {SIGINT, SIGTERM}) std::signal(signal, SIG_IGN);
@@ -53,7 +55,7 @@ ResourceTracker& ResourceTracker::shared() {
 }
 
 void ResourceTracker::tell(const char* command, Resource resource, const std::string& name) {
-  const auto line = fmt::format("{}:{}:{}\n", command, name, TrackedNames::name_of(resource));
+  const auto line = fmt::format("{}:{}:{}\n", command, name, kTypes[static_cast<std::size_t>(resource)].name);
   if (line.size() > kLongestLine)
     throw std::invalid_argument(
         fmt::format("a line to the resource tracker may have {} bytes, not {}", kLongestLine, line.size()));
@@ -62,41 +64,32 @@ void ResourceTracker::tell(const char* command, Resource resource, const std::st
   send(line);
 }
 
-bool ResourceTracker::write(const std::string& line) {
-  ssize_t written = 0;
-  do {
-    written = ::send(socket_.get(), line.data(), line.size(), MSG_NOSIGNAL);
-  } while (written < 0 && errno == EINTR);
-  if (written < 0 && errno != EPIPE && errno != ECONNRESET) throw_errno("cannot write to the resource tracker");
-  return written >= 0;
-}
-
 void ResourceTracker::send(const std::string& line) {
   const std::lock_guard lock(mutex_.get());
   if (!socket_) start();
-  if (write(line)) return;
-  say("warning: the resource tracker died; another is started, which does not know the names registered so far\n");
-  start();
-  if (!write(line)) throw std::runtime_error("the resource tracker dies as soon as it is started");
+  for (bool restarted = false;; restarted = true) {
+    ssize_t written = 0;
+    do {
+      written = ::send(socket_.get(), line.data(), line.size(), MSG_NOSIGNAL);
+    } while (written < 0 && errno == EINTR);
+    if (written >= 0) return;
+    if (errno != EPIPE && errno != ECONNRESET) throw_errno("cannot write to the resource tracker");
+    if (restarted) throw std::runtime_error("the resource tracker dies as soon as it is started");
+    say("warning: the resource tracker died; another is started, which does not know the names registered so far\n");
+    start();
+  }
 }
 
 void ResourceTracker::start() {
   socket_.reset();
   process_ = {};
   auto [ours, theirs] = make_socket_pair(SOCK_STREAM);
-  sigset_t mask;
-  ::pthread_sigmask(SIG_BLOCK, nullptr, &mask);
-  for (const int signal : {SIGINT, SIGTERM}) ::sigaddset(&mask, signal);
-  process_ = spawn({.entry = kEntry, .name = kEntry, .parent = ::getpid()}, std::array{theirs.get()},
-                   Bond::outlives_parent, &mask);
+  const HeldSignals held;  // exec keeps the mask: none finds it unprepared
+  process_ =
+      spawn({.entry = kEntry, .name = kEntry, .parent = ::getpid()}, std::array{theirs.get()}, Bond::outlives_parent);
   socket_ = std::move(ours);
   // Last of all: a finalizer may still tell it that a name has been removed.
   if (this == &shared()) at_process_exit(INT_MIN, [] { shared().stop(); });
-}
-
-int ResourceTracker::descriptor() {
-  probe();
-  return socket_.get();
 }
 
 int ResourceTracker::stop() {
@@ -106,8 +99,6 @@ int ResourceTracker::stop() {
   process_.let_go();  // others still need it, or it has ended
   return code.value_or(-1);
 }
-
-const char* TrackedNames::name_of(Resource type) { return kTypes[static_cast<std::size_t>(type)].name; }
 
 void TrackedNames::read(std::string_view bytes) {
   for (const char byte : bytes) {
@@ -126,16 +117,16 @@ void TrackedNames::obey(std::string_view line) {
   if (first == line.npos || first == last) return complain(line, "is no command");
   if (command == "PROBE") return;
   const std::string name(line.substr(first + 1, last - first - 1));
-  std::size_t type = 0;
-  while (type < kTypes.size() && line.substr(last + 1) != kTypes[type].name) ++type;
-  if (type == kTypes.size()) return complain(line, "names no known type");
+  const auto type = std::ranges::find(kTypes, line.substr(last + 1), &Type::name);
+  if (type == kTypes.end()) return complain(line, "names no known type");
   if (name.find('\0') != name.npos) return complain(line, "holds a NUL, so it would remove another name");
+  auto& names = names_[type->resource];
   if (command == "REGISTER") {
-    names_[type].insert(name);
-  } else if (command == "UNREGISTER") {
-    if (names_[type].erase(name) == 0) complain(line, "was not registered");
-  } else {
+    names.insert(name);
+  } else if (command != "UNREGISTER") {
     complain(line, "is no command");
+  } else if (names.erase(name) == 0) {
+    complain(line, "was not registered");
   }
 }
 
@@ -150,14 +141,14 @@ void TrackedNames::complain(std::string_view line, const char* why) {
 }
 
 ResourceTracker::End TrackedNames::remove_all() {
-  for (std::size_t type = 0; type < kTypes.size(); ++type) {
-    const auto& names = names_[type];
+  for (const Type& type : kTypes) {
+    const auto& names = names_[type.resource];
     if (names.empty()) continue;
     end_ = ResourceTracker::leaks;
-    tell(fmt::format("{} leaked {} object{} to clean up: {}", names.size(), kTypes[type].name,
-                     names.size() == 1 ? "" : "s", fmt::join(names, ", ")));
+    tell(fmt::format("{} leaked {} object{} to clean up: {}", names.size(), type.name, names.size() == 1 ? "" : "s",
+                     fmt::join(names, ", ")));
     for (const std::string& name : names) {
-      if (kTypes[type].unlink(name.c_str()) == 0) continue;
+      if (type.unlink(name.c_str()) == 0) continue;
       tell(fmt::format("cannot remove {}: {}", name, std::strerror(errno)));
       end_ = ResourceTracker::unlink_failed;
     }

@@ -3,8 +3,8 @@
 // the last of them is gone it reads end-of-file and removes what was not taken off the list.
 #pragma once
 
-#include <array>
 #include <cstdio>
+#include <map>
 #include <mutex>
 #include <set>
 #include <string>
@@ -47,7 +47,7 @@ class ResourceTracker {
   void probe() { send("PROBE:0:noop\n"); }
 
   /// Our end of its socket, started and alive.
-  int descriptor();
+  int descriptor() { return probe(), socket_.get(); }
   /// The same, or -1 when none has been started.
   int running_descriptor() const { return socket_.get(); }
   /// Uses the socket that the parent passed on.
@@ -60,7 +60,6 @@ class ResourceTracker {
  private:
   void tell(const char* command, Resource resource, const std::string& name);
   void send(const std::string& line);
-  bool write(const std::string& line);
   void start();
 
   PerProcess<std::mutex> mutex_;
@@ -75,12 +74,9 @@ class TrackedNames {
 
   /// Follows the lines as they become whole. One that makes no sense is said and remembered, never followed.
   void read(std::string_view bytes);
-  const std::set<std::string>& of(Resource type) const { return names_[static_cast<std::size_t>(type)]; }
+  const std::set<std::string>& of(Resource type) { return names_[type]; }
   /// Removes what is left from the system, with one warning a type. The exit status of the tracker.
   ResourceTracker::End remove_all();
-
-  /// As a line has it: "shared_memory".
-  static const char* name_of(Resource type);
 
  private:
   void obey(std::string_view line);
@@ -89,7 +85,7 @@ class TrackedNames {
 
   std::FILE* listener_;
   std::string line_;  // as much as has come of it; of a longer one than is allowed, the beginning
-  std::array<std::set<std::string>, 2> names_;  // by Resource
+  std::map<Resource, std::set<std::string>> names_;
   ResourceTracker::End end_ = ResourceTracker::clean;
 };
 

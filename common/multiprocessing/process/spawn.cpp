@@ -1,8 +1,6 @@
 #include "common/multiprocessing/process/spawn.hpp"
 
 #include <fcntl.h>
-#include <fmt/format.h>
-#include <fmt/ranges.h>
 #include <spawn.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -39,20 +37,22 @@ __attribute__((constructor(101))) void look_at_arguments(int argc, char** argv, 
   started_as_worker = argc > kFirstDescriptor && (!std::strcmp(argv[1], kWorker) || !std::strcmp(argv[1], kServer));
 }
 
-void check(int error, const char* what) {
-  if (error) throw std::system_error(error, std::generic_category(), what);
+void check(int error) {
+  if (error) throw std::system_error(error, std::generic_category(), "cannot spawn a worker");
 }
 
-struct FileActions {
-  posix_spawn_file_actions_t actions;
-  FileActions() { check(::posix_spawn_file_actions_init(&actions), "cannot spawn a worker"); }
-  ~FileActions() { ::posix_spawn_file_actions_destroy(&actions); }
-  void keep(int fd) { check(::posix_spawn_file_actions_adddup2(&actions, fd, fd), "cannot pass a descriptor on"); }
-};
-struct Attributes {
+// How posix_spawn is to start a worker.
+struct Start {
+  posix_spawn_file_actions_t files;
   posix_spawnattr_t attributes;
-  Attributes() { check(::posix_spawnattr_init(&attributes), "cannot spawn a worker"); }
-  ~Attributes() { ::posix_spawnattr_destroy(&attributes); }
+  Start() {
+    check(::posix_spawn_file_actions_init(&files));
+    check(::posix_spawnattr_init(&attributes));
+  }
+  ~Start() {
+    ::posix_spawn_file_actions_destroy(&files);
+    ::posix_spawnattr_destroy(&attributes);
+  }
 };
 
 }  // namespace
@@ -90,39 +90,32 @@ void become_worker(int argc, char** argv) {
   work_off(order, descriptors);
 }
 
-// Of the parent a worker has what exec keeps: environment, affinity, this thread's signal mask unless another is given,
-// and the listed descriptors. No memory, no locks, no threads; and so its parent's size costs nothing.
-ChildProcess spawn(const Order& order, std::span<const int> descriptors, Bond bond, const sigset_t* mask) {
+// Of the parent a worker has what exec keeps: environment, affinity, this thread's signal mask, and the listed
+// descriptors. No memory, no locks, no threads; and so its parent's size costs nothing.
+ChildProcess spawn(const Order& order, std::span<const int> descriptors, Bond bond) {
   find_entry(order.entry);
   const bool tracked = order.entry != ResourceTracker::kEntry;
-  const int tracker = tracked ? ResourceTracker::shared().descriptor() : -1;
   auto [ours, theirs] = make_socket_pair(SOCK_STREAM);
-  FileActions files;
-  Attributes how;
-  std::vector<std::string> words{program_invocation_name, bond == Bond::outlives_parent ? kServer : kWorker,
-                                 std::to_string(tracker)};
-  files.keep(theirs.get());
-  words.push_back(std::to_string(theirs.get()));
-  if (tracked) files.keep(tracker);
-  for (const int fd : descriptors) {
-    files.keep(fd);
+  std::vector<int> kept{tracked ? ResourceTracker::shared().descriptor() : -1, theirs.get()};
+  kept.insert(kept.end(), descriptors.begin(), descriptors.end());
+  Start start;
+  std::vector<std::string> words{program_invocation_name, bond == Bond::outlives_parent ? kServer : kWorker};
+  for (const int fd : kept) {
     words.push_back(std::to_string(fd));
+    if (fd >= 0) check(::posix_spawn_file_actions_adddup2(&start.files, fd, fd));
   }
   // Ignored signals stay so through exec: one that is sent before the worker has settled in would be lost.
   sigset_t defaults;
   ::sigemptyset(&defaults);
   for (const int signal : {SIGINT, SIGTERM, SIGHUP}) ::sigaddset(&defaults, signal);
-  check(::posix_spawnattr_setsigdefault(&how.attributes, &defaults), "cannot spawn a worker");
-  if (mask) check(::posix_spawnattr_setsigmask(&how.attributes, mask), "cannot spawn a worker");
-  const int flags = POSIX_SPAWN_SETSIGDEF | (mask ? POSIX_SPAWN_SETSIGMASK : 0);
-  check(::posix_spawnattr_setflags(&how.attributes, static_cast<short>(flags)), "cannot spawn a worker");
+  check(::posix_spawnattr_setsigdefault(&start.attributes, &defaults));
+  check(::posix_spawnattr_setflags(&start.attributes, POSIX_SPAWN_SETSIGDEF));
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
   flush_output();
   pid_t pid = 0;
-  check(::posix_spawn(&pid, executable().c_str(), &files.actions, &how.attributes, argv.data(), environ),
-        "cannot spawn a worker");
+  check(::posix_spawn(&pid, executable().c_str(), &start.files, &start.attributes, argv.data(), environ));
   ChildProcess child(pid);
   theirs.reset();  // else we would not hear that the only other holder, the worker, has died before it read all
   try {

@@ -1,7 +1,6 @@
 // A worker as a fresh program: posix_spawn of our own executable, which is told over a socket which entry to run.
 #pragma once
 
-#include <csignal>
 #include <span>
 #include <string>
 
@@ -24,10 +23,9 @@ void become_worker(int argc, char** argv);
 /// rest of this one uses. Until then: /proc/self/exe, the very file that runs, even if it has been replaced.
 void set_executable(std::string path);
 
-/// Spawns that program as a worker that runs `order` with these descriptors, which keep their numbers, and with the signal mask `mask`, if given. Throws
-/// UnknownEntry before anything is started, std::system_error.
-ChildProcess spawn(const Order& order, std::span<const int> descriptors, Bond bond = Bond::dies_with_parent,
-            const sigset_t* mask = nullptr);
+/// Spawns that program as a worker that runs `order` with these descriptors, which keep their numbers. Throws UnknownEntry
+/// before anything is started, std::system_error.
+ChildProcess spawn(const Order& order, std::span<const int> descriptors, Bond bond = Bond::dies_with_parent);
 
 /// True in a spawned worker that has not reached its entry yet.
 bool bootstrapping();

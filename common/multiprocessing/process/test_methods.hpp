@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include "common/multiprocessing/process/child.hpp"
+#include "common/multiprocessing/process/process.hpp"
 
 namespace lab::start {
 namespace {

@@ -4,11 +4,11 @@
 #include <fmt/format.h>
 #include <sys/single_threaded.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <csignal>
-#include <cstdio>
+#include <map>
 
 #include "common/multiprocessing/process/exit_order.hpp"
 #include "common/os/children.hpp"
@@ -18,6 +18,11 @@
 namespace lab::start {
 namespace {
 
+std::map<std::string, Entry>& entries() {
+  static auto& map = *new std::map<std::string, Entry>;  // filled before main; a daemon thread reads it beyond its end
+  return map;
+}
+
 const Order* present = nullptr;  // none in the process that nobody ordered
 
 extern "C" void end_interrupted(int) {
@@ -26,13 +31,21 @@ extern "C" void end_interrupted(int) {
   ::_exit(1);
 }
 
-[[gnu::hot]] void settle_in() {
-  std::signal(SIGINT, end_interrupted);
-  for (const int signal : {SIGTERM, SIGHUP, SIGCHLD}) std::signal(signal, SIG_DFL);
-  std::signal(SIGPIPE, SIG_IGN);  // as every Python process has it: a reader that has gone is an error, not the end
+}  // namespace
+
+bool register_entry(const std::string& name, Entry entry) {
+  const auto [at, fresh] = entries().try_emplace(name, entry);
+  if (!fresh && at->second != entry) throw std::invalid_argument("two entries are named '" + name + "'");
+  return true;
 }
 
-}  // namespace
+Entry find_entry(const std::string& name) {
+  const auto found = entries().find(name);
+  if (found != entries().end()) return found->second;
+  std::string known;
+  for (const auto& [other, entry] : entries()) known += (known.empty() ? "" : ", ") + other;
+  throw UnknownEntry("no entry is registered as '" + name + "'; there are: " + (known.empty() ? "none" : known));
+}
 
 Descriptor open_null() {
   const Descriptor opened(::open("/dev/null", O_RDONLY | O_CLOEXEC));
@@ -43,7 +56,7 @@ Descriptor open_null() {
 }
 
 void make_stdin(const Descriptor& null) {
-  if (::dup2(null.get(), STDIN_FILENO) < 0) throw_errno("cannot make /dev/null a worker's stdin");
+  if (::syscall(SYS_dup3, null.get(), STDIN_FILENO, 0) < 0) throw_errno("cannot make /dev/null a worker's stdin");
 }
 
 const Order& self() {
@@ -59,10 +72,11 @@ HeldSignals::HeldSignals() {
 }
 HeldSignals::~HeldSignals() { ::pthread_sigmask(SIG_SETMASK, &before, nullptr); }
 
-int run_entry(const Order& order, std::span<Descriptor> descriptors) {
+int run_entry(const Order& order, std::span<Descriptor> descriptors, Entry entry) {
   constexpr int kStatusBits = 0xff;  // what is left of a status on its way through the kernel, and so of a thread's
   try {
-    return find_entry(order.entry)(order.argument, descriptors) & kStatusBits;
+    if (entry == nullptr) entry = find_entry(order.entry);
+    return entry(order.argument, descriptors) & kStatusBits;
   } catch (const Exit& exit) {
     if (!exit.text.empty()) say("{}\n", exit.text);
     return exit.status & kStatusBits;
@@ -74,16 +88,15 @@ int run_entry(const Order& order, std::span<Descriptor> descriptors) {
   return 1;
 }
 
-void work_off(const Order& order, std::span<Descriptor> descriptors, const sigset_t* mask) {
+void work_off(const Order& order, std::span<Descriptor> descriptors, const sigset_t* mask, Entry entry) {
   present = &order;  // for good: this function does not return
-  int status = 1;
-  try {
-    settle_in();
-    if (mask) ::sigprocmask(SIG_SETMASK, mask, nullptr);
-    status = run_entry(order, descriptors);
-  } catch (const std::exception& error) {
-    say("{} (pid {}): {}\n", order.name, ::getpid(), error.what());
-  }
+  std::signal(SIGINT, end_interrupted);
+  std::signal(SIGTERM, SIG_DFL);
+  std::signal(SIGHUP, SIG_DFL);
+  std::signal(SIGCHLD, SIG_DFL);
+  std::signal(SIGPIPE, SIG_IGN);  // as every Python process has it: a reader that has gone is an error, not the end
+  if (mask) ::syscall(SYS_rt_sigprocmask, SIG_SETMASK, mask, nullptr, _NSIG / 8);  // by number: see fork_child()
+  const int status = run_entry(order, descriptors, entry);
   run_exit_order();
   flush_output();
   ::_exit(status);

@@ -1,18 +1,39 @@
 // What every worker process does, however it was started: settle in, run the entry it was told by name, map what comes
 // of it to an exit status, leave.
+//
+// Work is named, never pointed to: a function's address means nothing in another program, and a wrong one would jump
+// anywhere. Both ends are the same executable, so both know the same names.
 #pragma once
-
-#include <sys/types.h>
 
 #include <csignal>
 #include <cstdint>
+#include <span>
+#include <stdexcept>
 #include <string>
+#include <string_view>
 #include <tuple>
 #include <vector>
 
-#include "common/multiprocessing/process/registry.hpp"
+#include "common/os/descriptor.hpp"
 
 namespace lab::start {
+
+/// What a worker runs. `argument` is whatever the parent passed, mostly encode()d values; `descriptors` are open here
+/// and belong to the worker: move out what is to outlive the call. What it returns becomes the worker's exit status, 0
+/// to 255.
+using Entry = int (*)(std::string_view argument, std::span<Descriptor> descriptors);
+
+struct UnknownEntry : std::invalid_argument {
+  using std::invalid_argument::invalid_argument;
+};
+
+/// Gives an entry its name; for namespace scope, in a file the program is sure to link (its main.cpp):
+/// `const bool known = lab::start::register_entry("count", count);`. Throws std::invalid_argument for a name taken by
+/// another.
+bool register_entry(const std::string& name, Entry entry);
+
+/// Throws UnknownEntry; the sentence lists the names there are.
+[[gnu::hot]] Entry find_entry(const std::string& name);
 
 /// What a worker is told.
 struct Order {
@@ -23,7 +44,6 @@ struct Order {
   std::int64_t parent = 0;  ///< pid of the process that asked for it, which need not be the one that forked it
   std::string parent_name;
   auto members() { return std::tie(entry, argument, name, identity, daemon, parent, parent_name); }
-  auto members() const { return std::tie(entry, argument, name, identity, daemon, parent, parent_name); }
 };
 
 /// Thrown by an entry to end its worker, as sys.exit does: with a status, or with a text for stderr and status 1.
@@ -47,15 +67,15 @@ struct HeldSignals {
   sigset_t before;  ///< this thread's signal mask
 };
 
-/// Runs the order's entry and returns the exit status, 0 to 255: what the entry returned; 1 when it threw (its sentence goes to
-/// stderr).
-[[gnu::hot]] int run_entry(const Order& order, std::span<Descriptor> descriptors);
+/// Runs the order's entry, which may have been looked up already, and returns the exit status, 0 to 255: what the entry
+/// returned; 1 when it threw or nobody registered it (a sentence goes to stderr).
+[[gnu::hot]] int run_entry(const Order& order, std::span<Descriptor> descriptors, Entry entry = nullptr);
 
-/// Runs the order and ends the process: with what the entry returned; 1 when it threw (the sentence goes to stderr) or
-/// when SIGINT came, as an uncaught KeyboardInterrupt has it. For a child that has just been forked or
-/// exec'ed, its stdin /dev/null; the signal mask becomes `mask`, if given; an entry nobody registered is a sentence on stderr and status 1.
+/// Runs the order likewise and ends the process with that status, or with 1 when SIGINT came, as an uncaught
+/// KeyboardInterrupt has it. For a child that has just been forked or exec'ed, its stdin /dev/null; the signal mask
+/// becomes `mask`, if given.
 [[noreturn, gnu::hot]] void work_off(const Order& order, std::span<Descriptor> descriptors,
-                                     const sigset_t* mask = nullptr);
+                                     const sigset_t* mask = nullptr, Entry entry = nullptr);
 
 /// How long anybody waits for the other's part of a start, which takes milliseconds.
 inline constexpr auto kPatience = std::chrono::seconds(10);
