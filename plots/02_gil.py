@@ -79,10 +79,10 @@ def speed_up(result, form):
 
 def convoy(result, form):
     """What CPU-bound threads add to an I/O thread's round trip, against the switch interval."""
-    alone = result.series("io_beside", "round_trip_us", cpu_threads=0, interval_us=5000).scaled(1e-3)
+    alone = result.series("io_beside", "round_trip_s", cpu_threads=0, interval_us=5000).scaled(1e3)
     added = {}
     for threads in (1, 2):
-        trip = lambda i: result.series("io_beside", "round_trip_us", cpu_threads=threads, interval_us=i).scaled(1e-3)
+        trip = lambda i: result.series("io_beside", "round_trip_s", cpu_threads=threads, interval_us=i).scaled(1e3)
         runs = {i: trip(i).minus(alone) for i in result.values("io_beside", "interval_us", cpu_threads=threads) if i > 0}
         if any(runs.values()):
             added[threads] = {i / 1000: s for i, s in runs.items() if s}

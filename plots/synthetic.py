@@ -84,11 +84,11 @@ def gil(machine="small", rounds=15, size="normal", bad=lambda at: at in (3, 9)):
         maker.add(f"threads_under_old_gil/threads:{k}", k * 6.5e7, 0.06)
         maker.add(f"threads_without_lock/threads:{k}", k * 5.2e7 / min(k, real))
         maker.add(f"processes/threads:{k}", k * 5.1e7 / min(k, real))
-    maker.add("io_beside/cpu_threads:0/interval_us:5000", 1e9, round_trip_us=1080)
+    maker.add("io_beside/cpu_threads:0/interval_us:5000", 1e9, round_trip_s=1080e-6)
     for c in (1, 2):
         for i in (500, 5000, 50000):
             trip = 1080 + i * (1.02 if c == 1 else 1.45)
-            maker.add(f"io_beside/cpu_threads:{c}/interval_us:{i}", 1e9, 0.02, round_trip_us=trip)
+            maker.add(f"io_beside/cpu_threads:{c}/interval_us:{i}", 1e9, 0.02, round_trip_s=1e-6 * trip)
     return record("02_gil", machine, maker.runs, size)
 
 

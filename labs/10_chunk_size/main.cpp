@@ -1,7 +1,6 @@
 // Lab 10 · Chunk size: how many numbers should travel together?                     about 20 s
 //
-// Question   A pool's map hands out its input in chunks. How long does the same job take in chunks of 1, 2, 10 ... 5000
-//            numbers, and cut into 1, 2, 3 ... chunks in all?
+// Question   How long does the same job take in chunks of 1, 2, 10 ... 5000 numbers, and cut into 1, 2, 3 ... chunks?
 // Predict    How many times as long does it take in chunks of 1 as in chunks of 100?
 // Run        make lab-10
 // Vary       --workers 3 · --full (the book's 100,000 numbers, all its chunk sizes, and the million)
@@ -15,7 +14,7 @@ namespace {
 
 using namespace lab::chunks;
 
-std::vector<int> chunk_sizes(bool full) {
+std::vector<std::int64_t> chunk_sizes(bool full) {
   if (!full) return {1, 2, 4, 10, 50, 100, 1000, 5000};
   return {1, 2, 3, 4, 5, 8, 10, 16, 32, 50, 64, 100, 1000, 2500, 5000, 10000, 50000};
 }
@@ -27,8 +26,7 @@ std::set<int> chunk_counts(bool full) {
   return all;
 }
 void sizes(lab::Family* family, const lab::Options& options) {
-  family->ArgName("size");
-  for (const int size : chunk_sizes(options.full())) family->Arg(size);
+  family->ArgName("size")->ArgsProduct({chunk_sizes(options.full())});
 }
 void counts(lab::Family* family, const lab::Options& options) {
   family->ArgName("chunks");
@@ -56,7 +54,7 @@ BENCHMARK(typical_prime)->Apply(lab::busy);
 BENCHMARK(typical_composite)->Apply(lab::busy);
 BENCHMARK(primes_near)->ArgName("number")->Arg(10'000)->Arg(1'000'000)->Apply(lab::busy);
 
-std::string size(int n) { return fmt::format("chunk_size/size:{}", n); }
+std::string size(std::int64_t n) { return fmt::format("chunk_size/size:{}", n); }
 std::string by_default() { return fmt::format("default_size/numbers:{}", items); }
 std::string count(int n) { return n == 4 * workers ? by_default() : fmt::format("chunk_count/chunks:{}", n); }
 
@@ -71,6 +69,9 @@ lab::Measure one_is_worst() {
   for (const int n : {2, 4, 10, 50, 100, 1000, 5000})
     points.push_back(lab::ratio(size(1), size(n)).at_least(1).labelled(fmt::format("against {}", n)));
   return lab::model(points);
+}
+lab::Point flat(int n) {
+  return lab::ratio(size(n), count(8 * workers)).within(0.92, 1.08).labelled(fmt::format("{} a chunk", n));
 }
 lab::Measure sawtooth() {
   const auto shrinks = [](std::span<const double> t) { return t[0] / t[1] / (t[2] / t[3]); };
@@ -91,7 +92,7 @@ lab::Measure follows_the_model(bool full) {
     const std::vector<lab::Value> inputs{variant, count(1), "empty_chunks", "countdowns_apart", "countdowns_together"};
     points.push_back(lab::compute(inputs, over_model).within(0.85, 1.15).labelled(variant));
   };
-  for (const int n : chunk_sizes(full)) add(size(n), rounded_up(items, n));
+  for (const std::int64_t n : chunk_sizes(full)) add(size(n), rounded_up(items, n));
   for (const int n : chunk_counts(full)) {
     if (n > 1) add(count(n), rounded_up(items, size_of(items, n)));
   }
@@ -107,8 +108,8 @@ lab::Lab experiment(const lab::Options& options) {
   return {
       .title = "Chunk size: how many numbers should travel together?",
       .question =
-          "A pool's map hands out its input in chunks. How long does the same job take in chunks of 1, 2, 10 "
-          "... 5000 numbers, and cut into 1, 2, 3 ... chunks in all?",
+          "A pool's map hands out its input in chunks. How long does the same job take in chunks of 1, 2, 10 ... "
+          "5000 numbers, and cut into 1, 2, 3 ... chunks?",
       .rows = {{.name = "the numbers in a loop", .value = "serial"},
                {.name = fmt::format("by {} workers, chunks of 100", workers), .value = size(100)},
                {.name = "chunks of 1, over chunks of 100",
@@ -137,9 +138,7 @@ lab::Lab experiment(const lab::Options& options) {
             .because = "where messages are most of the time, half as many are half of it"},
            {.id = "chunk.flat",
             .text = "From 50 numbers a chunk up to eight chunks a worker the time changes by 8 % at most",
-            .measure =
-                model({ratio(size(50), count(8 * workers)).within(0.92, 1.08).labelled("50 a chunk"),
-                       ratio(size(100), count(8 * workers)).within(0.92, 1.08).same_code().labelled("100 a chunk")}),
+            .measure = model({flat(50), flat(100).same_code()}),
             .book = Book{1.0, 1.03, "High Performance Python, 1st ed.: 0.683 s in chunks of 50, 0.668 s of 5000"},
             .because = "there are few enough messages, and enough chunks to share out evenly"},
            {.id = "chunk.two_chunks",
