@@ -58,13 +58,9 @@ class Inbox {
     do {
       n = ::read(fd, buffer_.data() + before, buffer_.size() - before);
     } while (n < 0 && errno == EINTR);
-    const int error = errno;
     buffer_.resize(before + static_cast<std::size_t>(std::max<ssize_t>(n, 0)));
-    if (n > 0) return Got::bytes;
-    if (n == 0) return Got::end;
-    if (error == EAGAIN) return Got::nothing;
-    errno = error;
-    throw_errno("cannot read from a worker's pipe");
+    if (n < 0 && errno != EAGAIN) throw_errno("cannot read from a worker's pipe");
+    return n > 0 ? Got::bytes : n == 0 ? Got::end : Got::nothing;
   }
 
   /// The body of the next complete frame; valid until the next fill. Throws Garbled for a length beyond the limit.

@@ -3,12 +3,11 @@
 
 #include <map>
 
-#include "job.hpp"
-#include "task.hpp"
+#include "chunks.hpp"
 
 namespace lab::pool {
 
-/// Chunks come in from the reader of the input (read_input), replies from the result handler; parts go out to who takes
+/// Chunks come in from the reader of the input (read), replies from the result handler; parts go out to who takes
 /// the results.
 template <class R>
 class Stream : public Job {
@@ -23,25 +22,34 @@ class Stream : public Job {
 
   // The reader's side. add() gives the chunk's number, after waiting while `ahead` chunks have been read that nobody
   // has taken; none when nobody wants it any more.
-  std::optional<std::size_t> add(std::string arguments, std::size_t items, std::size_t ahead) {
+  std::optional<std::size_t> add(std::string arguments, std::size_t items, std::size_t ahead,
+                                 std::exception_ptr refused = nullptr) {
     auto held = lock();
     const auto room = [&] { return added_ - taken_ < ahead || (read_on_ && !dropped_); };
     wait_until(held, {}, [&] { return stopped_ || dropped_ || room(); });
     if (stopped_ || !room()) return std::nullopt;
-    chunks_.emplace(added_, Waiting{std::move(arguments), items});
+    chunks_.emplace(added_, Waiting{std::move(arguments), items, std::move(refused)});
     return added_++;
   }
   /// The input has ended, by itself or by an error, which takes the next place. True when that completes the job.
   bool end(std::exception_ptr error) {
     const std::lock_guard lock(mutex_);
-    if (error && !stopped_) park(added_++, {{}, error});
+    if (stopped_) return false;
+    if (error) park(added_++, {{}, error});
     total_ = added_;
     changed_.notify_all();
     return arrived_ == total_;
   }
-  bool stopped() const {
-    const auto held = lock();
-    return stopped_;
+  /// Reads the input, and tells of each chunk. An error of the input takes the place of the chunk it was to be part of.
+  template <class Input, class Give>
+  bool read(Input& input, std::size_t ahead, Give give) {
+    const auto put = [](Encoder& out, const auto& item) { out.put(item); };
+    const auto full = [&](std::string& bytes, std::size_t items, std::exception_ptr refused) {
+      const auto chunk = add(std::exchange(bytes, {}), items, ahead, std::move(refused));
+      if (chunk) give(*chunk);
+      return chunk.has_value();  // else nobody will take what is read from here on
+    };
+    return end(attempt([&] { cut(input, size_, 1, put, full); }));
   }
   void stop() override { raise(stopped_); }
   void read_on() override { raise(read_on_); }
@@ -53,7 +61,7 @@ class Stream : public Job {
   Chunk chunk(std::size_t number) const override {
     const std::lock_guard lock(mutex_);
     const Waiting& waiting = chunks_.at(number);
-    return {waiting.arguments, number * size_, waiting.items};
+    return {waiting.arguments, number * size_, waiting.items, waiting.refused};
   }
   bool accept(std::size_t number, const Outcome& outcome) override {
     Part part{{}, outcome.error};
@@ -98,6 +106,7 @@ class Stream : public Job {
   struct Waiting {
     std::string arguments;
     std::size_t items;
+    std::exception_ptr refused;
   };
   void raise(bool& flag) {
     const std::lock_guard lock(mutex_);

@@ -7,11 +7,12 @@
 
 #include "common/os/say.hpp"
 #include "engine.hpp"
+#include "task.hpp"
 
 namespace lab::pool {
 
 // In the result handler.
-void Engine::bury(Worker& worker, std::size_t at) {
+void Engine::reap(Worker& worker, std::size_t at) {
   while (receive(worker)) {  // what it had finished is in its pipe
   }
   const auto exit_code = worker.child->take_exit_code();
@@ -74,28 +75,20 @@ void Engine::handle_workers() {
     while (workers_[at].alive) ++at;
     starting_ = true;
     lock.unlock();
-    std::string refusal;
-    Worker worker;
-    try {
-      worker = start_worker(at);
-    } catch (const std::exception& error) {
-      refusal = error.what();
-    }
-    lock.lock();
+    const auto refused = attempt([&] {
+      Worker worker = start_worker(at);
+      lock.lock();
+      install(at, std::move(worker));
+      dispatch();
+    });
+    if (!lock.owns_lock()) lock.lock();
     starting_ = false;
-    if (refusal.empty()) {
-      try {
-        install(at, std::move(worker));
-        dispatch();
-      } catch (const std::exception& error) {
-        refusal = error.what();
-      }
-    }
     if (over()) wake();
-    if (refusal.empty()) {
+    if (!refused) {
       said = false;
       continue;
     }
+    const std::string refusal = sentence_of(refused);
     const std::size_t left = living();
     const std::string& how = workers_[at].end;
     if (left == 0) {
