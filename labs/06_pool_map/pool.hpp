@@ -162,8 +162,8 @@ class Pool : public pool::Methods {
   void submit(const std::shared_ptr<Job>& job, std::size_t chunks) override {
     call(job, [this, job, chunks] {
       for (std::size_t number = 0; number < chunks && running(); ++number) put_task(*job, number);
-      if (chunks == 0) job->publish(), forget(*job);
     });
+    if (chunks == 0) job->publish(), forget(*job);  // at once, and nobody is called back
   }
   void submit_unread(const std::shared_ptr<Job>& job, const pool::Read& read) override {
     call(job, [this, job, read] {
