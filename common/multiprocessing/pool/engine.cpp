@@ -182,18 +182,18 @@ std::vector<pid_t> Engine::pids() const {
 }
 
 void Engine::submit(const std::shared_ptr<Job>& job, std::size_t chunks) {
-  enter(job);
-  if (chunks == 0) job->publish(), leave(*job);
-  give(job, 0, chunks);
+  add_job(job);
+  if (chunks == 0) job->publish(), forget(*job);
+  queue_chunks(job, 0, chunks);
 }
 
 void Engine::submit_unread(const std::shared_ptr<Job>& job, const Read& read) {
   constexpr std::size_t kReadAhead = 64;
-  enter(job);
+  add_job(job);
   const auto done = std::make_shared<std::atomic<bool>>(false);
   const auto in_a_thread = [this, job, read, done] {
     this_thread().pool = number_;
-    if (read(kReadAhead, [&](std::size_t chunk) { give(job, chunk, chunk + 1); })) leave(*job);
+    if (read(kReadAhead, [&](std::size_t chunk) { queue_chunks(job, chunk, chunk + 1); })) forget(*job);
     done->store(true);
   };
   const std::lock_guard lock(readers_mutex_);
@@ -202,12 +202,12 @@ void Engine::submit_unread(const std::shared_ptr<Job>& job, const Read& read) {
         std::erase_if(readers_, [](const Reader& reader) { return reader.done->load(); });
         readers_.push_back({std::jthread(in_a_thread), done});
       })) {
-    leave(*job);
+    forget(*job);
     std::rethrow_exception(error);
   }
 }
 
-void Engine::enter(const std::shared_ptr<Job>& job) {
+void Engine::add_job(const std::shared_ptr<Job>& job) {
   check_owner(owner_);
   const std::lock_guard lock(mutex_);
   if (!broken_.empty()) throw NotRunning(broken_);
@@ -218,7 +218,7 @@ void Engine::enter(const std::shared_ptr<Job>& job) {
 }
 
 // Queues chunks from <= number < to. The caller's own thread writes to idle workers.
-void Engine::give(const std::shared_ptr<Job>& job, std::size_t from, std::size_t to) {
+void Engine::queue_chunks(const std::shared_ptr<Job>& job, std::size_t from, std::size_t to) {
   const std::lock_guard lock(mutex_);
   if (from == to || !jobs_.contains(job->id)) return;  // abandoned meanwhile
   queue_.push_back({job, from, to});
@@ -227,7 +227,7 @@ void Engine::give(const std::shared_ptr<Job>& job, std::size_t from, std::size_t
 
 // The job's last reference may be this one, and with it go values and callbacks, which are the user's: not under the
 // lock.
-void Engine::leave(const Job& job) {
+void Engine::forget(const Job& job) {
   decltype(jobs_)::node_type gone;
   const std::lock_guard lock(mutex_);
   gone = jobs_.extract(job.id);
@@ -265,7 +265,7 @@ bool Engine::spent(const Worker& worker) const {
 Engine::Worker* Engine::least_busy() {
   Worker* best = nullptr;
   for (Worker& worker : workers_) {
-    if (!worker.alive || worker.told_to_end || spent(worker) || worker.pipeline.full()) continue;
+    if (!worker.alive || worker.sentinel_sent || spent(worker) || worker.pipeline.full()) continue;
     if (best == nullptr || worker.pipeline.in_flight().size() < best->pipeline.in_flight().size()) best = &worker;
     if (best->pipeline.in_flight().empty()) break;
   }
@@ -273,12 +273,12 @@ Engine::Worker* Engine::least_busy() {
 }
 
 // A worker that has had its tasks is told to end once it has answered them; and all are when the pool is over.
-void Engine::end_those_who_are_done() {
+void Engine::send_sentinels() {
   for (Worker& worker : workers_) {
-    if (!worker.alive || worker.told_to_end || !(over() || (spent(worker) && worker.pipeline.in_flight().empty())))
+    if (!worker.alive || worker.sentinel_sent || !(over() || (spent(worker) && worker.pipeline.in_flight().empty())))
       continue;
-    worker.told_to_end = true;
-    worker.pipeline.send_end();
+    worker.sentinel_sent = true;
+    worker.pipeline.send_sentinel();
     worker.pipeline.flush();
   }
 }

@@ -64,9 +64,10 @@ class Engine {
     Pipeline pipeline;
     std::string failure;  // what its initializer threw
     std::string end;      // how the last one in this place has ended
-    bool alive = false, told_to_end = false;
+    bool alive = false, sentinel_sent = false;
     int signalled = 0;
   };
+
   struct Reader {
     std::jthread thread;
     std::shared_ptr<std::atomic<bool>> done;
@@ -79,13 +80,13 @@ class Engine {
   void dispatch();
   Worker* least_busy();
   bool spent(const Worker& worker) const;
-  void end_those_who_are_done();
-  std::string why_hopeless(const Worker& worker, std::size_t at, const std::string& how, bool killed);
+  void send_sentinels();
+  std::string why_broken(const Worker& worker, std::size_t at, const std::string& how, bool killed);
 
   // Without:
-  void enter(const std::shared_ptr<Job>& job);
-  void give(const std::shared_ptr<Job>& job, std::size_t from, std::size_t to);
-  void leave(const Job& job);
+  void add_job(const std::shared_ptr<Job>& job);
+  void queue_chunks(const std::shared_ptr<Job>& job, std::size_t from, std::size_t to);
+  void forget(const Job& job);
   Worker start_worker(std::size_t at);
   void handle_results();
   void handle_until_done();

@@ -34,8 +34,8 @@ class Methods {
   AsyncResult<std::vector<R>> map_async(const std::string& task, Input&& items,
                                         std::optional<std::ptrdiff_t> chunk_size = {},
                                         Callbacks<std::vector<R>> callbacks = {}) {
-    return spread<R>(task, items, chunk_size, std::move(callbacks), 1,
-                     [](Encoder& out, const auto& item) { out.put(item); });
+    return start_map<R>(task, items, chunk_size, std::move(callbacks), 1,
+                        [](Encoder& out, const auto& item) { out.put(item); });
   }
   /// The same for items that are tuples of arguments: task(a, b).
   template <class R, std::ranges::input_range Input>
@@ -46,20 +46,20 @@ class Methods {
   AsyncResult<std::vector<R>> starmap_async(const std::string& task, Input&& items,
                                             std::optional<std::ptrdiff_t> chunk_size = {},
                                             Callbacks<std::vector<R>> callbacks = {}) {
-    return spread<R>(task, items, chunk_size, std::move(callbacks),
-                     std::tuple_size_v<std::ranges::range_value_t<Input>>, put_each);
+    return start_map<R>(task, items, chunk_size, std::move(callbacks),
+                        std::tuple_size_v<std::ranges::range_value_t<Input>>, put_each);
   }
 
   /// Results one by one, in the order of the items. The input is a range, or a function that returns the next item,
   /// none at the end. A thread of the pool reads it; what it refers to must outlive the pool.
   template <class R, class Input>
   Results<R> imap(const std::string& task, Input input, std::ptrdiff_t chunk_size = 1) {
-    return trickle<R>(task, std::move(input), chunk_size, true);
+    return start_imap<R>(task, std::move(input), chunk_size, true);
   }
   /// The same in the order in which chunks come back.
   template <class R, class Input>
   Results<R> imap_unordered(const std::string& task, Input input, std::ptrdiff_t chunk_size = 1) {
-    return trickle<R>(task, std::move(input), chunk_size, false);
+    return start_imap<R>(task, std::move(input), chunk_size, false);
   }
 
  protected:
@@ -76,12 +76,12 @@ class Methods {
     std::apply([&](const auto&... arg) { (out.put(arg), ...); }, args);
   };
   template <class R, class Input, class Put>
-  AsyncResult<std::vector<R>> spread(const std::string& task, Input& input, std::optional<std::ptrdiff_t> asked,
-                                     Callbacks<std::vector<R>> callbacks, ArgumentCount each, Put put) {
+  AsyncResult<std::vector<R>> start_map(const std::string& task, Input& input, std::optional<std::ptrdiff_t> asked,
+                                        Callbacks<std::vector<R>> callbacks, ArgumentCount each, Put put) {
     if constexpr (!std::ranges::sized_range<Input>) {
       std::vector<std::ranges::range_value_t<Input>> all;
       for (auto&& item : input) all.push_back(item);
-      return spread<R>(task, all, asked, std::move(callbacks), each, put);
+      return start_map<R>(task, all, asked, std::move(callbacks), each, put);
     } else {
       Chunks chunks =
           chunks_of(input, chunk_size(asked, static_cast<std::size_t>(std::ranges::size(input))), each, put);
@@ -92,7 +92,7 @@ class Methods {
     }
   }
   template <class R, class Input>
-  Results<R> trickle(const std::string& task, Input input, std::ptrdiff_t chunk_size, bool ordered) {
+  Results<R> start_imap(const std::string& task, Input input, std::ptrdiff_t chunk_size, bool ordered) {
     if (chunk_size < 1) throw std::invalid_argument("the chunk size of imap must be at least 1");
     const auto stream = std::make_shared<Stream<R>>(task, static_cast<std::size_t>(chunk_size), ordered);
     submit_unread(stream, [stream, input = std::make_shared<Input>(std::move(input))](

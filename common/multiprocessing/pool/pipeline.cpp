@@ -36,7 +36,7 @@ void Pipeline::send(const std::shared_ptr<Job>& job, std::size_t number, const J
   outbox_ = std::move(frame.bytes);
 }
 
-void Pipeline::send_end() { close_frame(outbox_, open_frame(outbox_)); }
+void Pipeline::send_sentinel() { close_frame(outbox_, open_frame(outbox_)); }
 
 void Pipeline::flush() {
   while (flushed_ < outbox_.size()) {

@@ -47,7 +47,7 @@ class Pipeline {
   void send(const std::shared_ptr<Job>& job, std::size_t number, const Job::Chunk& chunk);
   /// Puts the sentinel there: the worker ends when it has come to it. An end of file would not do, for any copy of this
   /// process holds the pipe open.
-  void send_end();
+  void send_sentinel();
   void flush();
   /// Puts what the worker has not begun back in front of the queue, but for `keep` chunks. The bytes still reach it; it
   /// finds that they are no longer its own.

@@ -70,7 +70,7 @@ void Engine::handle_results() {
   }
   // Whoever waits for the pool's end goes on; this thread waits for the others.
   worker_handler = {};
-  std::list<Reader> readers;
+  decltype(readers_) readers;
   {
     const std::lock_guard lock(readers_mutex_);
     closed_to_readers_ = true;
@@ -105,7 +105,7 @@ void Engine::handle_until_done() {
     deliver_what_was_refused();
     std::unique_lock lock(mutex_);
     dispatch();
-    end_those_who_are_done();
+    send_sentinels();
     const bool terminated = state_ == State::terminate, pending = !jobs_.empty();
     const std::string broken = broken_;
     lock.unlock();
@@ -162,7 +162,7 @@ void Engine::deliver(const std::shared_ptr<Job>& job, std::size_t chunk, const O
     const std::lock_guard lock(mutex_);
     if (!jobs_.contains(job->id)) return;  // abandoned meanwhile
   }
-  if (complete_with(*job, chunk, outcome)) leave(*job);
+  if (complete_with(*job, chunk, outcome)) forget(*job);
 }
 
 void Engine::deliver_what_was_refused() {

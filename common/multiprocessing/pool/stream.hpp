@@ -35,7 +35,7 @@ class Stream : public Job {
   bool end(std::exception_ptr error) {
     const std::lock_guard lock(mutex_);
     if (stopped_) return false;
-    if (error) park(added_++, {{}, error});
+    if (error) store(added_++, {{}, error});
     total_ = added_;
     changed_.notify_all();
     return arrived_ == total_;
@@ -51,11 +51,11 @@ class Stream : public Job {
     };
     return end(attempt([&] { cut(input, size_, 1, put, full); }));
   }
-  void stop() override { raise(stopped_); }
-  void read_on() override { raise(read_on_); }
+  void stop() override { set(stopped_); }
+  void read_on() override { set(read_on_); }
   /// Nobody holds its Results any more. In a forked copy nobody reads, either.
   void drop() {
-    if (::getpid() == owner_) raise(dropped_);
+    if (::getpid() == owner_) set(dropped_);
   }
 
   Chunk chunk(std::size_t number) const override {
@@ -72,7 +72,7 @@ class Stream : public Job {
     }
     const std::lock_guard lock(mutex_);
     chunks_.erase(number);
-    park(number, std::move(part));
+    store(number, std::move(part));
     return arrived_ == total_;
   }
   void publish() override {}  // it has no callbacks
@@ -86,16 +86,16 @@ class Stream : public Job {
   /// The next part in order (of input, or of arrival); none at the end. Throws TimeoutError.
   std::optional<Part> take(const Timeout& timeout) {
     auto held = lock();
-    if (!wait_until(held, timeout, [&] { return parked_.contains(taken_) || taken_ == total_ || abandoned_; }))
+    if (!wait_until(held, timeout, [&] { return stored_.contains(taken_) || taken_ == total_ || abandoned_; }))
       throw TimeoutError();
-    const auto found = parked_.find(taken_);
-    if (found == parked_.end()) {
+    const auto found = stored_.find(taken_);
+    if (found == stored_.end()) {
       if (taken_ == total_) return std::nullopt;
       total_ = taken_;  // the error once, then the end
       return Part{{}, abandoned_};
     }
     Part part = std::move(found->second);
-    parked_.erase(found);
+    stored_.erase(found);
     ++taken_;
     changed_.notify_all();  // the reader may be waiting for room
     return part;
@@ -108,14 +108,14 @@ class Stream : public Job {
     std::size_t items;
     std::exception_ptr refused;
   };
-  void raise(bool& flag) {
+  void set(bool& flag) {
     const std::lock_guard lock(mutex_);
     flag = true;
     changed_.notify_all();
   }
-  // Under one key or the other the next part is always parked_[taken_].
-  void park(std::size_t number, Part part) {
-    parked_.emplace(ordered_ ? number : arrived_, std::move(part));
+  // Under one key or the other the next part is always stored_[taken_].
+  void store(std::size_t number, Part part) {
+    stored_.emplace(ordered_ ? number : arrived_, std::move(part));
     ++arrived_;
     changed_.notify_all();
   }
@@ -123,7 +123,7 @@ class Stream : public Job {
   const std::size_t size_;
   const bool ordered_;
   std::map<std::size_t, Waiting> chunks_;  // not yet answered
-  std::map<std::size_t, Part> parked_;     // answered, not yet taken
+  std::map<std::size_t, Part> stored_;     // answered, not yet taken
   std::size_t added_ = 0, arrived_ = 0, taken_ = 0;
   std::optional<std::size_t> total_;  // known once the input has ended
   std::exception_ptr abandoned_;

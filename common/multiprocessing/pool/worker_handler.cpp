@@ -30,7 +30,7 @@ void Engine::reap(Worker& worker, std::size_t at) {
     const std::lock_guard lock(mutex_);
     worker.pipeline.take_back(queue_, 0);
     std::swap(last, worker.pipeline), std::swap(gone, worker.child);
-    if (broken_.empty()) broken_ = why_hopeless(worker, at, how, nursery_lost || *exit_code == -SIGKILL);
+    if (broken_.empty()) broken_ = why_broken(worker, at, how, nursery_lost || *exit_code == -SIGKILL);
     worker.end = how;
     worker.alive = false;  // from here on it is the worker handler's
     changed_.notify_all();
@@ -47,7 +47,7 @@ void Engine::reap(Worker& worker, std::size_t at) {
 }
 
 // Why it makes no sense to start another; empty: it does.
-std::string Engine::why_hopeless(const Worker& worker, std::size_t at, const std::string& how, bool killed) {
+std::string Engine::why_broken(const Worker& worker, std::size_t at, const std::string& how, bool killed) {
   // Who was killed has hardly failed by itself, but one that always is (out of memory, say) must come to an end too.
   constexpr int most_failed = 3, most_killed = 300;
   int& count = killed ? killed_starts_ : failed_starts_;
