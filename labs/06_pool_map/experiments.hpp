@@ -13,7 +13,7 @@ using namespace std::chrono_literals;
 
 // ---- What an empty task costs: an iteration is a task.
 
-template <auto method, class AnyPool = Pool>
+template <class AnyPool, std::vector<int> (*method)(AnyPool&, const std::vector<int>&)>
 void empty_tasks(benchmark::State& state) {
   AnyPool pool(placed(static_cast<int>(state.range(0))));
   pool.template map<int>("same", numbers(100), 1);
@@ -23,11 +23,12 @@ void empty_tasks(benchmark::State& state) {
   expect(state, results == items, "results are missing, wrong or out of order");
 }
 
-inline constexpr auto by_apply = [](auto& pool, const std::vector<int>& items) {
+template <class AnyPool>
+std::vector<int> by_apply(AnyPool& pool, const std::vector<int>& items) {
   std::vector<int> results;
   for (const int item : items) results.push_back(pool.template apply<int>("same", item));
   return results;
-};
+}
 inline std::vector<int> by_apply_async(Pool& pool, const std::vector<int>& items) {
   std::vector<AsyncResult<int>> pending;
   for (const int item : items) pending.push_back(pool.apply_async<int>("same", std::tuple(item)));
@@ -35,9 +36,10 @@ inline std::vector<int> by_apply_async(Pool& pool, const std::vector<int>& items
   for (const auto& result : pending) results.push_back(result.get(60s));
   return results;
 }
-inline constexpr auto by_map = [](auto& pool, const std::vector<int>& items) {
+template <class AnyPool>
+std::vector<int> by_map(AnyPool& pool, const std::vector<int>& items) {
   return pool.template map_async<int>("same", items).get(60s);
-};
+}
 inline std::vector<int> by_map_chunk_1(Pool& pool, const std::vector<int>& items) {
   return pool.map_async<int>("same", items, 1).get(60s);
 }
@@ -121,11 +123,11 @@ void uneven_tasks(benchmark::State& state) {
   }
   state.counters["first_ms"] = 1e3 * first / static_cast<double>(state.max_iterations);
 }
-inline constexpr auto waits_by_map = [](Pool& pool, const auto& waits) { return pool.map<int>("wait_us", waits, 1); };
-inline constexpr auto waits_by_imap = [](Pool& pool, const auto& waits) { return pool.imap<int>("wait_us", waits); };
-inline constexpr auto waits_by_imap_unordered = [](Pool& pool, const auto& waits) {
+inline auto waits_by_map(Pool& pool, const std::vector<int>& waits) { return pool.map<int>("wait_us", waits, 1); }
+inline auto waits_by_imap(Pool& pool, const std::vector<int>& waits) { return pool.imap<int>("wait_us", waits); }
+inline auto waits_by_imap_unordered(Pool& pool, const std::vector<int>& waits) {
   return pool.imap_unordered<int>("wait_us", waits);
-};
+}
 
 // ---- Tasks that wait, on four workers.
 inline constexpr int kWait = 5000;  // us

@@ -16,23 +16,22 @@
 namespace {
 
 using namespace lab::pool;
+using CPythonPool = lab::faithful::Pool;
 
 void one_and_many(lab::Family* family, const lab::Options& options) {
   family->ArgName("workers");
   for (const std::int64_t workers : lab::worker_counts(options, {1, many()})) family->Arg(workers);
 }
 void processes_and_threads(lab::Family* family, const lab::Options&) { family->ArgName("threads")->Arg(0)->Arg(1); }
-BENCHMARK(empty_tasks<by_apply>)->Name("apply")->Apply(lab::blocking_with<one_and_many>);
-BENCHMARK(empty_tasks<by_apply_async>)->Name("apply_async")->Apply(lab::blocking_with<one_and_many>);
-BENCHMARK(empty_tasks<by_map>)->Name("map")->Apply(lab::blocking_with<one_and_many>);
-BENCHMARK(empty_tasks<by_map_chunk_1>)->Name("map_chunk_1")->Apply(lab::blocking_with<one_and_many>);
-BENCHMARK((empty_tasks<by_apply, lab::faithful::Pool>))
-    ->Name("faithful_apply")
-    ->Apply(lab::blocking_with<one_and_many>);
-BENCHMARK((empty_tasks<by_map, lab::faithful::Pool>))->Name("faithful_map")->Apply(lab::blocking_with<one_and_many>);
-BENCHMARK(empty_tasks<by_starmap>)->Name("starmap")->Apply(lab::blocking_with<one_and_many>);
-BENCHMARK(empty_tasks<by_imap>)->Name("imap")->Apply(lab::blocking_with<one_and_many>);
-BENCHMARK(empty_tasks<by_imap_unordered>)->Name("imap_unordered")->Apply(lab::blocking_with<one_and_many>);
+BENCHMARK((empty_tasks<Pool, by_apply>))->Name("apply")->Apply(lab::blocking_with<one_and_many>);
+BENCHMARK((empty_tasks<Pool, by_apply_async>))->Name("apply_async")->Apply(lab::blocking_with<one_and_many>);
+BENCHMARK((empty_tasks<Pool, by_map>))->Name("map")->Apply(lab::blocking_with<one_and_many>);
+BENCHMARK((empty_tasks<Pool, by_map_chunk_1>))->Name("map_chunk_1")->Apply(lab::blocking_with<one_and_many>);
+BENCHMARK((empty_tasks<CPythonPool, by_apply>))->Name("faithful_apply")->Apply(lab::blocking_with<one_and_many>);
+BENCHMARK((empty_tasks<CPythonPool, by_map>))->Name("faithful_map")->Apply(lab::blocking_with<one_and_many>);
+BENCHMARK((empty_tasks<Pool, by_starmap>))->Name("starmap")->Apply(lab::blocking_with<one_and_many>);
+BENCHMARK((empty_tasks<Pool, by_imap>))->Name("imap")->Apply(lab::blocking_with<one_and_many>);
+BENCHMARK((empty_tasks<Pool, by_imap_unordered>))->Name("imap_unordered")->Apply(lab::blocking_with<one_and_many>);
 BENCHMARK(pipe_round_trip)->Apply(lab::blocking);
 BENCHMARK(process_a_task)->Apply(lab::blocking);
 BENCHMARK(uneven_tasks<waits_by_map>)->Name("uneven_map")->Apply(lab::blocking);

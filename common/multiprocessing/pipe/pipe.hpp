@@ -92,8 +92,9 @@ std::pair<Connection, Connection> one_way();
 /// Two ends that both send and receive: Pipe(), a pair of Unix stream sockets. Throws std::system_error.
 std::pair<Connection, Connection> duplex();
 
-/// What can be waited for, borrowed: an end of a pipe (ready: a message or end-of-file), a socket, a sentinel (ready:
-/// the process has ended), or any other descriptor one can poll.
+/// What can be waited for, borrowed: an end of a pipe (ready: a message or end-of-file), a socket, a sentinel
+/// (open_pidfd; ready: the process has ended), or any other descriptor one can poll. Unlike a pipe whose other end only
+/// the child should hold, no sibling can keep a sentinel from becoming ready.
 struct Waitable {
   Waitable(const Connection& end) : fd(end.fileno()) {}   // NOLINT: a list of all kinds is the idea
   Waitable(const Descriptor& owned) : fd(owned.get()) {}  // NOLINT

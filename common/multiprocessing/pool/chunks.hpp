@@ -1,6 +1,8 @@
 // An input cut into chunks: a chunk is a run of items that travel as one message.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <map>
 #include <ranges>
@@ -29,7 +31,10 @@ void cut(Input& input, std::size_t size, ArgumentCount each, Put put, Full full)
   std::size_t begin = 0, items = 0;  // of the present chunk
   std::exception_ptr refused;
   const auto end_chunk = [&] {
-    if (!refused) refused = attempt([&] { check_fits(out.bytes.size() - begin); });
+    const std::size_t length = out.bytes.size() - begin;
+    if (length > kFrameLimit - (1 << 16))  // the rest of a frame is short
+      refused = std::make_exception_ptr(MessageError(
+          fmt::format("{} bytes are beyond the limit of {} for the arguments of a chunk", length, kFrameLimit)));
     if (refused) out.bytes.resize(begin);
     const bool more = full(out.bytes, std::exchange(items, 0), std::exchange(refused, nullptr));
     begin = out.bytes.size();

@@ -21,13 +21,6 @@ namespace lab::pool {
 /// Longest body of a frame: a chunk's arguments or its results.
 inline constexpr std::size_t kFrameLimit = std::size_t{1} << 30;
 
-/// Throws MessageError for arguments too long for a frame; the rest of it is short.
-inline void check_fits(std::size_t arguments) {
-  if (arguments > kFrameLimit - (1 << 16))
-    throw MessageError(std::to_string(arguments) + " bytes are beyond the limit of " + std::to_string(kFrameLimit) +
-                       " for the arguments of a chunk");
-}
-
 /// Frames are built in place: open, append the body, close.
 inline std::size_t open_frame(std::string& out) {
   out.append(sizeof(std::uint32_t), '\0');

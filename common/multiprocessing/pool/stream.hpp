@@ -28,7 +28,7 @@ class Stream : public Job {
     const auto room = [&] { return added_ - taken_ < ahead || (read_on_ && !dropped_); };
     wait_until(held, {}, [&] { return stopped_ || dropped_ || room(); });
     if (stopped_ || !room()) return std::nullopt;
-    chunks_.emplace(added_, Waiting{std::move(arguments), items, std::move(refused)});
+    chunks_.emplace(added_, Unanswered{std::move(arguments), items, std::move(refused)});
     return added_++;
   }
   /// The input has ended, by itself or by an error, which takes the next place. True when that completes the job.
@@ -60,8 +60,8 @@ class Stream : public Job {
 
   Chunk chunk(std::size_t number) const override {
     const std::lock_guard lock(mutex_);
-    const Waiting& waiting = chunks_.at(number);
-    return {waiting.arguments, number * size_, waiting.items, waiting.refused};
+    const Unanswered& one = chunks_.at(number);
+    return {one.arguments, number * size_, one.items, one.refused};
   }
   bool accept(std::size_t number, const Outcome& outcome) override {
     Part part{{}, outcome.error};
@@ -103,7 +103,7 @@ class Stream : public Job {
   std::size_t size() const { return size_; }
 
  private:
-  struct Waiting {
+  struct Unanswered {
     std::string arguments;
     std::size_t items;
     std::exception_ptr refused;
@@ -122,8 +122,8 @@ class Stream : public Job {
 
   const std::size_t size_;
   const bool ordered_;
-  std::map<std::size_t, Waiting> chunks_;  // not yet answered
-  std::map<std::size_t, Part> stored_;     // answered, not yet taken
+  std::map<std::size_t, Unanswered> chunks_;
+  std::map<std::size_t, Part> stored_;  // answered, not yet taken
   std::size_t added_ = 0, arrived_ = 0, taken_ = 0;
   std::optional<std::size_t> total_;  // known once the input has ended
   std::exception_ptr abandoned_;
