@@ -288,7 +288,9 @@ class Pool : public pool::Methods {
   void end() {
     for (std::thread* thread : {&worker_handler_, &task_handler_, &result_handler_}) {
       if (!thread->joinable()) continue;
-      if (thread == &result_handler_ && !running()) send_message(results_.second.get(), "");
+      // It may wait for one more message. Where the pipe is full it does not, and may have ended: nobody would make room.
+      if (thread == &result_handler_ && !running() && wait_for(results_.second.get(), POLLOUT, Clock::now()))
+        send_message(results_.second.get(), "");
       thread->join();
     }
     tasks_.second.reset(), results_.first.reset();
