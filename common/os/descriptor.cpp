@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 #include <system_error>
 
 namespace lab {
@@ -38,6 +39,11 @@ bool wait_for(int fd, short events, Deadline deadline) {
     if (ready == 0) return false;
     if (errno != EINTR) throw_errno("cannot wait for a descriptor");
   }
+}
+
+void ignore_vanished_readers() {
+  struct sigaction now {};
+  if (::sigaction(SIGPIPE, nullptr, &now) == 0 && now.sa_handler == SIG_DFL) std::signal(SIGPIPE, SIG_IGN);
 }
 
 void write_all(int fd, std::span<const std::byte> bytes) {

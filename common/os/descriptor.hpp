@@ -48,6 +48,9 @@ std::pair<Descriptor, Descriptor> make_socket_pair(int type);
 /// do).
 void write_all(int fd, std::span<const std::byte> bytes);
 
+/// Has a vanished reader be an error (EPIPE) and not the end: ignores SIGPIPE, unless the program handles it.
+void ignore_vanished_readers();
+
 /// Reads until `bytes` is full or the stream ends, waiting likewise; returns how many arrived. Throws
 /// std::system_error; ETIMEDOUT once the deadline has passed.
 [[gnu::hot]] std::size_t read_full(int fd, std::span<std::byte> bytes, Deadline deadline = Deadline::max());

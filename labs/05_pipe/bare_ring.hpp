@@ -2,11 +2,7 @@
 // no closing, nothing checked: only for two ends that trust each other, both run, and end together.
 #pragma once
 
-#include <atomic>
-#include <cstdint>
-#include <cstring>
-
-#include "common/os/mapping.hpp"
+#include "common/multiprocessing/pipe/ring.hpp"
 
 namespace lab::pipe {
 
@@ -14,19 +10,20 @@ class BareRing {
  public:
   static constexpr std::size_t kCapacity = 1 << 16;
 
-  void send(const void* message, std::uint32_t length) {
+  void send(std::string_view message) {
+    auto length = static_cast<std::uint32_t>(message.size());
     while (kCapacity - (own_ - seen_) < sizeof length + length) seen_ = words_->taken.load(std::memory_order_acquire);
     copy<true>(&length, sizeof length);
-    copy<true>(const_cast<void*>(message), length);
+    copy<true>(const_cast<char*>(message.data()), length);
     words_->written.store(own_, std::memory_order_release);
   }
 
   /// Returns the length of the message it has put into the buffer, which must be large enough.
-  std::uint32_t recv(void* buffer) {
+  std::size_t receive(std::span<std::byte> buffer) {
     std::uint32_t length = 0;
     while (seen_ == own_) seen_ = words_->written.load(std::memory_order_acquire);
     copy<false>(&length, sizeof length);
-    copy<false>(buffer, length);
+    copy<false>(buffer.data(), length);
     words_->taken.store(own_, std::memory_order_release);
     return length;
   }
@@ -39,13 +36,7 @@ class BareRing {
 
   template <bool into_ring>
   void copy(void* user, std::size_t n) {
-    const std::size_t at = own_ % kCapacity, first = std::min(n, kCapacity - at);
-    std::byte* const ring = bytes_.begin();
-    const auto move = [](void* inside, void* outside, std::size_t count) {
-      std::memcpy(into_ring ? inside : outside, into_ring ? outside : inside, count);
-    };
-    move(ring + at, user, first);
-    if (first < n) move(ring, static_cast<std::byte*>(user) + first, n - first);
+    copy_around<into_ring>(bytes_.begin(), kCapacity, own_, user, n);
     own_ += n;
   }
 

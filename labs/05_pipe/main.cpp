@@ -48,7 +48,7 @@ void declare_carriers(bool full) {
   for (const Carrier& carrier : kCarriers) {
     std::vector<std::int64_t> sizes = carrier.sizes;
     if (full) sizes = {1, 64, kPage, kPayload, 1 << 18, kMiB, 4 * kMiB, 16 * kMiB};
-    if (sizes.empty() || (std::string_view(carrier.name) == "message_queue" && !MessageQueues::permitted())) continue;
+    if (sizes.empty() || (std::string_view(carrier.name) == "message_queue" && !MessageQueue::permitted())) continue;
     auto* family = benchmark::RegisterBenchmark(carrier.name, carrier.there_and_back)->ArgName("bytes");
     for (const std::int64_t n : sizes) {
       if (n <= carrier.largest) family->Arg(n);
@@ -68,23 +68,16 @@ BENCHMARK(cache_line_bounce)->Apply(lab::blocking);
 BENCHMARK(memcpy_there_and_back)->ArgName("bytes")->Arg(kMiB)->Arg(4 * kMiB)->Arg(16 * kMiB)->Apply(lab::busy);
 
 // Encoding and decoding, nothing sent.
-void code(benchmark::State& state, const auto& payload, auto to_bytes, auto from_bytes) {
+template <auto make, auto to_bytes = lab::encode<decltype(make())>, auto from_bytes = lab::decode<decltype(make())>>
+void code(benchmark::State& state) {
+  const auto payload = make();
   for (auto _ : state) lab::expect(state, from_bytes(to_bytes(payload)) == payload, "a payload came back changed");
 }
-template <class T>
-void codec(benchmark::State& state, const T& payload) {
-  code(state, payload, lab::encode<T>, lab::decode<T>);
-}
-void codec_numbers(benchmark::State& state) { codec(state, numbers()); }
-void codec_structs(benchmark::State& state) { codec(state, readings()); }
-void codec_texts(benchmark::State& state) { codec(state, texts()); }
-void json_texts(benchmark::State& state) { code(state, texts(), to_json, from_json); }
-void msgpack_texts(benchmark::State& state) { code(state, texts(), to_msgpack, from_msgpack); }
-BENCHMARK(codec_numbers)->Apply(lab::busy);
-BENCHMARK(codec_structs)->Apply(lab::busy);
-BENCHMARK(codec_texts)->Apply(lab::busy);
-BENCHMARK(json_texts)->Apply(lab::busy);
-BENCHMARK(msgpack_texts)->Apply(lab::busy);
+BENCHMARK(code<numbers>)->Name("codec_numbers")->Apply(lab::busy);
+BENCHMARK(code<readings>)->Name("codec_structs")->Apply(lab::busy);
+BENCHMARK(code<texts>)->Name("codec_texts")->Apply(lab::busy);
+BENCHMARK((code<texts, to_json, from_json>))->Name("json_texts")->Apply(lab::busy);
+BENCHMARK((code<texts, to_msgpack, from_msgpack>))->Name("msgpack_texts")->Apply(lab::busy);
 
 lab::Lab experiment(const lab::Options& options) {
   using namespace lab;

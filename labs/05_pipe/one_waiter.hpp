@@ -7,7 +7,8 @@
 #include <vector>
 
 #include "common/harness/claims.hpp"
-#include "common/multiprocessing/pipe/wait_many.hpp"
+#include "common/multiprocessing/pipe/pipe.hpp"
+#include "common/os/children.hpp"
 #include "common/os/team.hpp"
 
 namespace lab::pipe {
@@ -40,7 +41,7 @@ inline Served serve_pipes_and_sentinels(int pipes, int writers, int messages) {
       });
     }
     pids.push_back(pid);
-    sentinels.push_back(sentinel_of(pid));
+    sentinels.push_back(open_pidfd(pid));
   }
   senders.clear();  // the writers hold the only ones now: their end is end-of-file
 

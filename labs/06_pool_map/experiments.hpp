@@ -13,8 +13,8 @@ using namespace std::chrono_literals;
 
 // ---- What an empty task costs: an iteration is a task.
 
-template <class AnyPool = Pool, class Method>
-inline void empty_tasks(benchmark::State& state, Method method) {
+template <class AnyPool, std::vector<int> (*method)(AnyPool&, const std::vector<int>&)>
+void empty_tasks(benchmark::State& state) {
   AnyPool pool(placed(static_cast<int>(state.range(0))));
   pool.template map<int>("same", numbers(100), 1);
   const auto items = numbers(state.max_iterations);
@@ -23,14 +23,12 @@ inline void empty_tasks(benchmark::State& state, Method method) {
   expect(state, results == items, "results are missing, wrong or out of order");
 }
 
-inline constexpr auto by_apply = [](auto& pool, const std::vector<int>& items) {
+template <class AnyPool>
+std::vector<int> by_apply(AnyPool& pool, const std::vector<int>& items) {
   std::vector<int> results;
   for (const int item : items) results.push_back(pool.template apply<int>("same", item));
   return results;
-};
-inline constexpr auto by_map = [](auto& pool, const std::vector<int>& items) {
-  return pool.template map_async<int>("same", items).get(60s);
-};
+}
 inline std::vector<int> by_apply_async(Pool& pool, const std::vector<int>& items) {
   std::vector<AsyncResult<int>> pending;
   for (const int item : items) pending.push_back(pool.apply_async<int>("same", std::tuple(item)));
@@ -38,33 +36,26 @@ inline std::vector<int> by_apply_async(Pool& pool, const std::vector<int>& items
   for (const auto& result : pending) results.push_back(result.get(60s));
   return results;
 }
-inline std::vector<int> taken(Results<int> results) {
+template <class AnyPool>
+std::vector<int> by_map(AnyPool& pool, const std::vector<int>& items) {
+  return pool.template map_async<int>("same", items).get(60s);
+}
+inline std::vector<int> by_map_chunk_1(Pool& pool, const std::vector<int>& items) {
+  return pool.map_async<int>("same", items, 1).get(60s);
+}
+inline std::vector<int> by_starmap(Pool& pool, const std::vector<int>& items) {
+  return pool.starmap_async<int>("same", std::vector<std::tuple<int>>(items.begin(), items.end())).get(60s);
+}
+inline std::vector<int> by_imap(Pool& pool, const std::vector<int>& items) {
   std::vector<int> all;
-  for (const int result : results) all.push_back(result);
+  for (const int result : pool.imap<int>("same", items)) all.push_back(result);
   return all;
 }
-inline void apply(benchmark::State& state) { empty_tasks(state, by_apply); }
-inline void apply_async(benchmark::State& state) { empty_tasks(state, by_apply_async); }
-inline void map(benchmark::State& state) { empty_tasks(state, by_map); }
-inline void faithful_apply(benchmark::State& state) { empty_tasks<faithful::Pool>(state, by_apply); }
-inline void faithful_map(benchmark::State& state) { empty_tasks<faithful::Pool>(state, by_map); }
-inline void map_chunk_1(benchmark::State& state) {
-  empty_tasks(state, [](Pool& pool, const auto& items) { return pool.map_async<int>("same", items, 1).get(60s); });
-}
-inline void starmap(benchmark::State& state) {
-  empty_tasks(state, [](Pool& pool, const auto& items) {
-    return pool.starmap_async<int>("same", std::vector<std::tuple<int>>(items.begin(), items.end())).get(60s);
-  });
-}
-inline void imap(benchmark::State& state) {
-  empty_tasks(state, [](Pool& pool, const auto& items) { return taken(pool.imap<int>("same", items)); });
-}
-inline void imap_unordered(benchmark::State& state) {
-  empty_tasks(state, [](Pool& pool, const auto& items) {
-    auto all = taken(pool.imap_unordered<int>("same", items));
-    std::sort(all.begin(), all.end());
-    return all;
-  });
+inline std::vector<int> by_imap_unordered(Pool& pool, const std::vector<int>& items) {
+  std::vector<int> all;
+  for (const int result : pool.imap_unordered<int>("same", items)) all.push_back(result);
+  std::sort(all.begin(), all.end());
+  return all;
 }
 
 // The floor: one byte to a process on another core, and back.
@@ -116,59 +107,46 @@ inline std::vector<int> uneven() {
   for (int i = 1; i < 64; ++i) waits.push_back(100 + 37 * i % 64 * 8);
   return waits;
 }
-template <class Method>
-inline void uneven_tasks(benchmark::State& state, Method method) {
+template <auto method>
+void uneven_tasks(benchmark::State& state) {
   Pool pool(with(many()));
   const auto waits = uneven();
   double first = 0;
   for (auto _ : state) {
     const auto start = Clock::now();
     std::int64_t sum = 0;
-    method(pool, waits, [&](int result) {
+    for (const int result : method(pool, waits)) {
       if (sum == 0) first += std::chrono::duration<double>(Clock::now() - start).count();
       sum += result;
-    });
+    }
     expect(state, sum == std::accumulate(waits.begin(), waits.end(), std::int64_t{0}), "a result is missing");
   }
   state.counters["first_ms"] = 1e3 * first / static_cast<double>(state.max_iterations);
 }
-inline void uneven_map(benchmark::State& state) {
-  uneven_tasks(state, [](Pool& pool, const auto& waits, auto take) {
-    std::ranges::for_each(pool.map<int>("wait_us", waits, 1), take);
-  });
-}
-inline void uneven_imap(benchmark::State& state) {
-  uneven_tasks(state, [](Pool& pool, const auto& waits, auto take) {
-    for (const int result : pool.imap<int>("wait_us", waits)) take(result);
-  });
-}
-inline void uneven_imap_unordered(benchmark::State& state) {
-  uneven_tasks(state, [](Pool& pool, const auto& waits, auto take) {
-    for (const int result : pool.imap_unordered<int>("wait_us", waits)) take(result);
-  });
+inline auto waits_by_map(Pool& pool, const std::vector<int>& waits) { return pool.map<int>("wait_us", waits, 1); }
+inline auto waits_by_imap(Pool& pool, const std::vector<int>& waits) { return pool.imap<int>("wait_us", waits); }
+inline auto waits_by_imap_unordered(Pool& pool, const std::vector<int>& waits) {
+  return pool.imap_unordered<int>("wait_us", waits);
 }
 
 // ---- Tasks that wait, on four workers.
 inline constexpr int kWait = 5000;  // us
-template <class Body>
-inline void waits(benchmark::State& state, Vehicle vehicle, Body body) {
-  Pool pool(with(4, vehicle));
-  for (auto _ : state) body(pool);
+inline Vehicle vehicle_of(const benchmark::State& state) {
+  return state.range(0) == 1 ? Vehicle::threads : Vehicle::processes;
 }
-inline void one_wait(benchmark::State& state) {
-  waits(state, Vehicle::processes, [](Pool& pool) { pool.apply<int>("wait_us", kWait); });
-}
-inline void twelve_waits_by_apply(benchmark::State& state) {
-  waits(state, Vehicle::processes, [](Pool& pool) {
-    for (int i = 0; i < 12; ++i) pool.apply<int>("wait_us", kWait);
-  });
+template <int times>
+void waits_by_apply(benchmark::State& state) {
+  Pool pool(with(4));
+  for (auto _ : state) {
+    for (int i = 0; i < times; ++i) pool.apply<int>("wait_us", kWait);
+  }
 }
 inline void twelve_waits(benchmark::State& state) {
-  waits(state, state.range(0) == 1 ? Vehicle::threads : Vehicle::processes,
-        [](Pool& pool) { pool.map<int>("wait_us", std::vector(12, kWait), 1); });
+  Pool pool(with(4, vehicle_of(state)));
+  for (auto _ : state) pool.map<int>("wait_us", std::vector(12, kWait), 1);
 }
 inline void countdowns(benchmark::State& state) {
-  Pool pool(with(core_count(), state.range(0) == 1 ? Vehicle::threads : Vehicle::processes));
+  Pool pool(with(core_count(), vehicle_of(state)));
   for (auto _ : state) pool.map<int>("count_down", std::vector(8 * core_count(), 1000), 1);
 }
 

@@ -16,31 +16,31 @@
 namespace {
 
 using namespace lab::pool;
+using CPythonPool = lab::faithful::Pool;
 
 void one_and_many(lab::Family* family, const lab::Options& options) {
   family->ArgName("workers");
   for (const std::int64_t workers : lab::worker_counts(options, {1, many()})) family->Arg(workers);
 }
-BENCHMARK(apply)->Apply(lab::blocking_with<one_and_many>);
-BENCHMARK(apply_async)->Apply(lab::blocking_with<one_and_many>);
-BENCHMARK(map)->Apply(lab::blocking_with<one_and_many>);
-BENCHMARK(map_chunk_1)->Apply(lab::blocking_with<one_and_many>);
-BENCHMARK(faithful_apply)->Apply(lab::blocking_with<one_and_many>);
-BENCHMARK(faithful_map)->Apply(lab::blocking_with<one_and_many>);
-BENCHMARK(starmap)->Apply(lab::blocking_with<one_and_many>);
-BENCHMARK(imap)->Apply(lab::blocking_with<one_and_many>);
-BENCHMARK(imap_unordered)->Apply(lab::blocking_with<one_and_many>);
+void processes_and_threads(lab::Family* family, const lab::Options&) { family->ArgName("threads")->Arg(0)->Arg(1); }
+BENCHMARK((empty_tasks<Pool, by_apply>))->Name("apply")->Apply(lab::blocking_with<one_and_many>);
+BENCHMARK((empty_tasks<Pool, by_apply_async>))->Name("apply_async")->Apply(lab::blocking_with<one_and_many>);
+BENCHMARK((empty_tasks<Pool, by_map>))->Name("map")->Apply(lab::blocking_with<one_and_many>);
+BENCHMARK((empty_tasks<Pool, by_map_chunk_1>))->Name("map_chunk_1")->Apply(lab::blocking_with<one_and_many>);
+BENCHMARK((empty_tasks<CPythonPool, by_apply>))->Name("faithful_apply")->Apply(lab::blocking_with<one_and_many>);
+BENCHMARK((empty_tasks<CPythonPool, by_map>))->Name("faithful_map")->Apply(lab::blocking_with<one_and_many>);
+BENCHMARK((empty_tasks<Pool, by_starmap>))->Name("starmap")->Apply(lab::blocking_with<one_and_many>);
+BENCHMARK((empty_tasks<Pool, by_imap>))->Name("imap")->Apply(lab::blocking_with<one_and_many>);
+BENCHMARK((empty_tasks<Pool, by_imap_unordered>))->Name("imap_unordered")->Apply(lab::blocking_with<one_and_many>);
 BENCHMARK(pipe_round_trip)->Apply(lab::blocking);
 BENCHMARK(process_a_task)->Apply(lab::blocking);
-BENCHMARK(uneven_map)->Apply(lab::blocking);
-BENCHMARK(uneven_imap)->Apply(lab::blocking);
-BENCHMARK(uneven_imap_unordered)->Apply(lab::blocking);
-BENCHMARK(one_wait)->Apply(lab::blocking);
-BENCHMARK(twelve_waits_by_apply)->Apply(lab::blocking);
-BENCHMARK(twelve_waits)
-    ->Apply(lab::blocking_with<[](lab::Family* f, const lab::Options&) { f->ArgName("threads")->Arg(0)->Arg(1); }>);
-BENCHMARK(countdowns)
-    ->Apply(lab::blocking_with<[](lab::Family* f, const lab::Options&) { f->ArgName("threads")->Arg(0)->Arg(1); }>);
+BENCHMARK(uneven_tasks<waits_by_map>)->Name("uneven_map")->Apply(lab::blocking);
+BENCHMARK(uneven_tasks<waits_by_imap>)->Name("uneven_imap")->Apply(lab::blocking);
+BENCHMARK(uneven_tasks<waits_by_imap_unordered>)->Name("uneven_imap_unordered")->Apply(lab::blocking);
+BENCHMARK(waits_by_apply<1>)->Name("one_wait")->Apply(lab::blocking);
+BENCHMARK(waits_by_apply<12>)->Name("twelve_waits_by_apply")->Apply(lab::blocking);
+BENCHMARK(twelve_waits)->Apply(lab::blocking_with<processes_and_threads>);
+BENCHMARK(countdowns)->Apply(lab::blocking_with<processes_and_threads>);
 BENCHMARK(five_batches)->Apply(lab::blocking);
 
 std::string at(const char* method, int workers) { return fmt::format("{}/workers:{}", method, workers); }

@@ -154,30 +154,21 @@ class Pool : public pool::Methods {
 
   // ---- What the eight methods call.
 
-  void check_running() const override {
-    if (state() != State::run) throw pool::NotRunning("Pool not running");
-  }
   std::size_t chunk_size(std::optional<std::ptrdiff_t> asked, std::size_t items) const override {
     if (!asked) return pool::default_chunk_size(items, static_cast<int>(workers_.size()));
     // TRAP: a chunk size below 1 makes no chunks: nothing is run, and the answer is a list of None.
     return static_cast<std::size_t>(std::max<std::ptrdiff_t>(*asked, 0));
   }
-  void submit(const std::shared_ptr<Job>& job, std::size_t chunks,
-              const std::map<std::size_t, std::exception_ptr>& refused) override {
-    call(job, [this, job, chunks, refused] {
-      for (std::size_t number = 0; number < chunks && running(); ++number) {
-        const auto error = refused.find(number);
-        error == refused.end() ? put_task(*job, number) : set(*job, number, {{}, error->second});
-      }
+  void submit(const std::shared_ptr<Job>& job, std::size_t chunks) override {
+    call(job, [this, job, chunks] {
+      for (std::size_t number = 0; number < chunks && running(); ++number) put_task(*job, number);
     });
+    if (chunks == 0) job->publish(), forget(*job);  // at once, and nobody is called back
   }
-  void submit_unread(const std::shared_ptr<Job>& job, const Read& read) override {
+  void submit_unread(const std::shared_ptr<Job>& job, const pool::Read& read) override {
     call(job, [this, job, read] {
-      const auto put = [&](std::size_t chunk, const std::exception_ptr& refused) {
-        refused ? set(*job, chunk, {{}, refused}) : put_task(*job, chunk);
-      };
       // TRAP: imap is not lazy. The task handler reads the whole input, whether or not anybody takes a result.
-      if (read(SIZE_MAX, put)) forget(*job);
+      if (read(SIZE_MAX, [&](std::size_t chunk) { put_task(*job, chunk); })) forget(*job);
     });
   }
   void call(const std::shared_ptr<Job>& job, Call call) {
@@ -269,8 +260,9 @@ class Pool : public pool::Methods {
     if (const auto found = pending_.find(job.id); found != pending_.end()) last = found->second, pending_.erase(found);
     if (pending_.empty()) poke();
   }
-  void put_task(const Job& job, std::size_t number) {
+  void put_task(Job& job, std::size_t number) {
     const Job::Chunk chunk = job.chunk(number);
+    if (chunk.refused) return set(job, number, {{}, chunk.refused});
     Encoder task;
     task.put(job.id), task.put(std::uint64_t{number}), task.put(job.task), task.put(std::uint64_t{chunk.items});
     task.bytes += chunk.arguments;
@@ -296,7 +288,9 @@ class Pool : public pool::Methods {
   void end() {
     for (std::thread* thread : {&worker_handler_, &task_handler_, &result_handler_}) {
       if (!thread->joinable()) continue;
-      if (thread == &result_handler_ && !running()) send_message(results_.second.get(), "");
+      // It may wait for one more message. Where the pipe is full it does not, and may have ended: nobody would make room.
+      if (thread == &result_handler_ && !running() && wait_for(results_.second.get(), POLLOUT, Clock::now()))
+        send_message(results_.second.get(), "");
       thread->join();
     }
     tasks_.second.reset(), results_.first.reset();

@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <csignal>
 #include <cstdint>
 #include <cstring>
 
@@ -36,11 +35,6 @@ std::span<std::byte> bytes_of(T& value) {
   return std::as_writable_bytes(std::span(&value, 1));
 }
 
-void ignore_vanished_readers() {
-  struct sigaction now {};
-  if (::sigaction(SIGPIPE, nullptr, &now) == 0 && now.sa_handler == SIG_DFL) std::signal(SIGPIPE, SIG_IGN);
-}
-
 }  // namespace
 
 BufferTooShort::BufferTooShort(std::string taken)
@@ -61,7 +55,8 @@ int Connection::fileno() const {
 void Connection::send_bytes(std::string_view message) {
   const int fd = fileno();
   if (!writable_) throw NotOpen("this end of the pipe is read-only");
-  const Header header(message.size());  // with the body in one system call: one wake-up of the reader, and up to PIPE_BUF
+  const Header header(
+      message.size());  // with the body in one system call: one wake-up of the reader, and up to PIPE_BUF
   send_frame(fd, {header.bytes.data(), header.size}, message);  // (4096) bytes in one piece
 }
 
@@ -120,6 +115,29 @@ std::pair<Connection, Connection> duplex() {
   ignore_vanished_readers();
   auto [a, b] = make_socket_pair(SOCK_STREAM);
   return {Connection(std::move(a)), Connection(std::move(b))};
+}
+
+std::vector<std::size_t> wait_many(const std::vector<Waitable>& list, Timeout timeout) {
+  const Deadline deadline = timeout.deadline();
+  std::vector<pollfd> entries;
+  for (const Waitable& each : list) {
+    if (each.fd < 0) throw NotOpen("cannot wait for a descriptor that is closed");  // poll would pass over it
+    entries.push_back({each.fd, POLLIN, 0});
+  }
+  for (;;) {
+    const timespec at_most = time_left(deadline);
+    if (::ppoll(entries.data(), entries.size(), &at_most, nullptr) >= 0) break;
+    if (errno != EINTR) throw_errno("cannot wait for many");
+  }
+  std::vector<std::size_t> ready;
+  for (std::size_t i = 0; i < entries.size(); ++i) {
+    if (entries[i].revents & POLLNVAL) {
+      errno = EBADF;
+      throw_errno("cannot wait for descriptor " + std::to_string(entries[i].fd));
+    }
+    if (entries[i].revents) ready.push_back(i);  // POLLHUP and POLLERR too: the next read will not block
+  }
+  return ready;
 }
 
 }  // namespace lab::pipe

@@ -1,4 +1,5 @@
-// Pipe: two connected ends that carry whole messages, after multiprocessing.Pipe and its Connection.
+// What processes talk through, after multiprocessing.connection: Pipe, two ends that carry whole messages; and wait, for
+// many of them at once.
 #pragma once
 
 #include <chrono>
@@ -8,6 +9,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "common/os/codec.hpp"
 #include "common/os/descriptor.hpp"
@@ -89,5 +91,20 @@ std::pair<Connection, Connection> one_way();
 
 /// Two ends that both send and receive: Pipe(), a pair of Unix stream sockets. Throws std::system_error.
 std::pair<Connection, Connection> duplex();
+
+/// What can be waited for, borrowed: an end of a pipe (ready: a message or end-of-file), a socket, a sentinel
+/// (open_pidfd; ready: the process has ended), or any other descriptor one can poll. Unlike a pipe whose other end only
+/// the child should hold, no sibling can keep a sentinel from becoming ready.
+struct Waitable {
+  Waitable(const Connection& end) : fd(end.fileno()) {}   // NOLINT: a list of all kinds is the idea
+  Waitable(const Descriptor& owned) : fd(owned.get()) {}  // NOLINT
+  Waitable(int descriptor) : fd(descriptor) {}            // NOLINT
+  int fd;
+};
+
+/// Waits until at least one is ready or the timeout has passed, and returns the positions of *all* that are ready, in
+/// the order of the list: who served only the first would let a busy one starve the others. Empty after the timeout.
+/// Throws NotOpen for a closed Connection, std::system_error for a descriptor that is not open.
+std::vector<std::size_t> wait_many(const std::vector<Waitable>& list, Timeout timeout);
 
 }  // namespace lab::pipe

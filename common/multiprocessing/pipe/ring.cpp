@@ -21,19 +21,6 @@ void pause_a_little() {
 #endif
 }
 
-// Closes an end unless its message comes through whole: what follows half a message cannot be told from it.
-class WholeOrClosed {
- public:
-  explicit WholeOrClosed(RingEnd& end) : end_(end) {}
-  ~WholeOrClosed() {
-    if (!whole) end_.close();
-  }
-  bool whole = false;
-
- private:
-  RingEnd& end_;
-};
-
 }  // namespace
 
 Ring::Ring(std::size_t capacity, Waiting waiting)
@@ -52,23 +39,16 @@ RingEnd::RingEnd(const Ring& ring, Side side, int peer)
       sends_(side == Side::sender),
       spins_(ring.waiting() == Waiting::spinning),
       peer_(peer),
-      own_((sends_ ? ring.words().written : ring.words().taken).load()),
-      theirs_seen_((sends_ ? ring.words().taken : ring.words().written).load()),
-      mine_(sends_ ? ring.words().written : ring.words().taken),
-      theirs_(sends_ ? ring.words().taken : ring.words().written),
-      i_sleep_(sends_ ? ring.words().sender_sleeps : ring.words().receiver_sleeps),
-      they_sleep_(sends_ ? ring.words().receiver_sleeps : ring.words().sender_sleeps),
-      my_closed_(sends_ ? ring.words().sender_closed : ring.words().receiver_closed),
-      their_closed_(sends_ ? ring.words().receiver_closed : ring.words().sender_closed) {
-  theirs_seen_ = own_;  // believed until looked at: the ring is empty for a receiver, and full for a sender
-  if (sends_) theirs_seen_ -= capacity_;
-}
+      mine_(sends_ ? ring.words().sender : ring.words().receiver),
+      theirs_(sends_ ? ring.words().receiver : ring.words().sender),
+      own_(mine_.position.load()),
+      theirs_seen_(sends_ ? own_ - capacity_ : own_) {}  // until looked at: full for a sender, empty for a receiver
 
 void RingEnd::close() {
   if (std::exchange(closed_, true)) return;
-  my_closed_.store(1);
-  they_sleep_.store(0);
-  futex_wake(they_sleep_);
+  mine_.closed.store(1);
+  theirs_.sleeps.store(0);
+  futex_wake(theirs_.sleeps);
 }
 
 void RingEnd::refuse(const std::string& sentence) {
@@ -84,7 +64,7 @@ std::size_t RingEnd::known() const { return sends_ ? capacity_ - (own_ - theirs_
 
 std::size_t RingEnd::look() {
   // Sequentially consistent, as the peer's store: see wait().
-  const std::uint64_t seen = theirs_.load();
+  const std::uint64_t seen = theirs_.position.load();
   const std::uint64_t used = sends_ ? own_ - seen : seen - own_;
   if (used > capacity_ || seen - theirs_seen_ > capacity_) {  // unsigned: a position that went back looks far ahead
     refuse("the peer's position in the ring is impossible: its memory is damaged, or it is hostile");
@@ -94,9 +74,9 @@ std::size_t RingEnd::look() {
 }
 
 void RingEnd::publish() {
-  if (spins_) return mine_.store(own_, std::memory_order_release);
-  mine_.store(own_);
-  if (they_sleep_.load() != 0 && they_sleep_.exchange(0) != 0) futex_wake(they_sleep_, 1);
+  if (spins_) return mine_.position.store(own_, std::memory_order_release);
+  mine_.position.store(own_);
+  if (theirs_.sleeps.load() != 0 && theirs_.sleeps.exchange(0) != 0) futex_wake(theirs_.sleeps, 1);
 }
 
 std::size_t RingEnd::room(std::size_t least, Timeout timeout) {
@@ -122,9 +102,9 @@ bool RingEnd::wait(std::size_t least, Timeout timeout) {
     } else {
       // First say "I sleep", then look; the peer first shows its position, then looks who sleeps. In one order for all
       // (sequential consistency) one of the two sees the other's store: no wake-up is lost.
-      i_sleep_.store(1);
-      if (look() < least && !peer_closed()) futex_wait(i_sleep_, 1, std::min(deadline, Clock::now() + kSlice));
-      i_sleep_.store(0, std::memory_order_relaxed);
+      mine_.sleeps.store(1);
+      if (look() < least && !peer_closed()) futex_wait(mine_.sleeps, 1, std::min(deadline, Clock::now() + kSlice));
+      mine_.sleeps.store(0, std::memory_order_relaxed);
       if (look() >= least) return false;
     }
     const bool dead = peer_ >= 0 && wait_for(peer_, POLLIN, Clock::now());
@@ -138,33 +118,16 @@ bool RingEnd::wait(std::size_t least, Timeout timeout) {
   }
 }
 
-// Inline, for the length is always 4 bytes: a call of memcpy would cost more than they do.
-inline void RingEnd::put(const void* from, std::size_t n) {
-  const std::size_t at = own_ & (capacity_ - 1), first = capacity_ - at;
-  if (n <= first) {
-    std::memcpy(data_ + at, from, n);
-  } else {
-    std::memcpy(data_ + at, from, first);
-    std::memcpy(data_, static_cast<const std::byte*>(from) + first, n - first);
-  }
-  own_ += n;
-}
-
-inline void RingEnd::get(void* to, std::size_t n) {
-  const std::size_t at = own_ & (capacity_ - 1), first = capacity_ - at;
-  if (n <= first) {
-    std::memcpy(to, data_ + at, n);
-  } else {
-    std::memcpy(to, data_ + at, first);
-    std::memcpy(static_cast<std::byte*>(to) + first, data_, n - first);
-  }
+template <bool into_ring>
+inline void RingEnd::copy(void* user, std::size_t n) {
+  copy_around<into_ring>(data_, capacity_, own_, user, n);
   own_ += n;
 }
 
 void RingSender::send(std::string_view message, Timeout timeout) {
   check_open();
   if (message.size() > UINT32_MAX) throw MessageError("a message cannot be longer than 4294967295 bytes");
-  const auto length = static_cast<std::uint32_t>(message.size());
+  auto length = static_cast<std::uint32_t>(message.size());
   const bool fits = sizeof length + message.size() <= capacity_;
   const auto wait_for_room = [&](std::size_t least) {
     const std::size_t n = room(least, timeout);
@@ -173,19 +136,22 @@ void RingSender::send(std::string_view message, Timeout timeout) {
     throw_errno("cannot send through a ring whose receiver has closed");
   };
   wait_for_room(fits ? sizeof length + message.size() : sizeof length);
-  put(&length, sizeof length);
+  copy<true>(&length, sizeof length);
   if (fits) {
-    put(message.data(), message.size());
+    copy<true>(const_cast<char*>(message.data()), message.size());
     return publish();
   }
-  WholeOrClosed guard(*this);
-  while (!message.empty()) {  // a quarter at a time: both ends copy, and neither wakes the other for a few bytes
-    const std::size_t n = std::min(message.size(), wait_for_room(std::min(message.size(), capacity_ / 4)));
-    put(message.data(), n);
-    publish();
-    message.remove_prefix(n);
+  try {
+    while (!message.empty()) {  // a quarter at a time: both ends copy, and neither wakes the other for a few bytes
+      const std::size_t n = std::min(message.size(), wait_for_room(std::min(message.size(), capacity_ / 4)));
+      copy<true>(const_cast<char*>(message.data()), n);
+      publish();
+      message.remove_prefix(n);
+    }
+  } catch (...) {
+    close();  // what follows half a message cannot be told from it
+    throw;
   }
-  guard.whole = true;
 }
 
 std::size_t RingReceiver::take_length(Timeout timeout, std::size_t maximum) {
@@ -194,37 +160,36 @@ std::size_t RingReceiver::take_length(Timeout timeout, std::size_t maximum) {
   const std::size_t there = room(sizeof length, timeout);
   if (there == 0) throw EndOfFile("end of file: the sender has closed the ring");
   if (there < sizeof length) refuse("got end of file during a message");
-  get(&length, sizeof length);
+  copy<false>(&length, sizeof length);
   if (length > maximum)
     refuse(fmt::format("a message of {} bytes is beyond the maximum of {}; the ring is closed", length, maximum));
   return length;
 }
 
-void RingReceiver::take_body(std::span<std::byte> body, Timeout timeout) {
+void RingReceiver::take_body(std::span<std::byte> body, Timeout timeout) try {
   while (!body.empty()) {
     const std::size_t least = std::min(body.size(), capacity_ / 4), there = room(least, timeout);
     if (there < least) refuse("got end of file during a message");
     const std::size_t n = std::min(body.size(), there);
-    get(body.data(), n);
+    copy<false>(body.data(), n);
     body = body.subspan(n);
     if (!body.empty()) publish();
   }
   publish();
+} catch (...) {
+  close();  // as the sender does
+  throw;
 }
 
 std::size_t RingReceiver::recv_into(std::span<std::byte> buffer, Timeout timeout) {
   const std::size_t length = take_length(timeout, buffer.size());
-  WholeOrClosed guard(*this);
   take_body(buffer.first(length), timeout);
-  guard.whole = true;
   return length;
 }
 
 std::string RingReceiver::recv(Timeout timeout, std::size_t maximum) {
   std::string message(take_length(timeout, maximum), '\0');
-  WholeOrClosed guard(*this);
   take_body(std::as_writable_bytes(std::span(message)), timeout);
-  guard.whole = true;
   return message;
 }
 

@@ -6,14 +6,15 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <span>
 #include <string>
 #include <string_view>
 
+#include "common/multiprocessing/pipe/pipe.hpp"
 #include "common/os/futex.hpp"
 #include "common/os/mapping.hpp"
 #include "common/os/message.hpp"
-#include "common/multiprocessing/pipe/pipe.hpp"
 
 namespace lab::pipe {
 
@@ -34,12 +35,26 @@ struct PeerDied : std::runtime_error {
 /// so that full and empty differ. Each word has a cache line of its own: a line that the other end writes often must
 /// not hold a word that this end reads at every message.
 struct RingWords {
-  alignas(64) std::atomic<std::uint64_t> written;  ///< the sender's alone to change
-  alignas(64) std::atomic<std::uint64_t> taken;    ///< the receiver's alone to change
-  alignas(64) FutexWord receiver_sleeps;
-  alignas(64) FutexWord sender_sleeps;
-  alignas(64) std::atomic<std::uint32_t> sender_closed, receiver_closed;
+  struct End {
+    alignas(64) std::atomic<std::uint64_t> position;  ///< this end's alone to change
+    alignas(64) FutexWord sleeps;
+    alignas(64) std::atomic<std::uint32_t> closed;
+  };
+  End sender, receiver;
 };
+
+/// Copies n bytes into a ring of that capacity (a power of two), or out of it, from that position on and around its end.
+/// Inline, for a length is always 4 bytes: a call of memcpy would cost more than they do.
+template <bool into_ring>
+inline void copy_around(std::byte* ring, std::size_t capacity, std::uint64_t position, void* user, std::size_t n) {
+  const std::size_t at = position & (capacity - 1), first = capacity - at;
+  const auto move = [](void* inside, void* outside, std::size_t count) {
+    std::memcpy(into_ring ? inside : outside, into_ring ? outside : inside, count);
+  };
+  if (n <= first) return move(ring + at, user, n);
+  move(ring + at, user, first);
+  move(ring, static_cast<std::byte*>(user) + first, n - first);
+}
 
 /// The memory of a ring. Made before fork, or mapped by both from one memfd.
 class Ring {
@@ -80,11 +95,11 @@ class RingEnd {
   std::size_t room(std::size_t least, Timeout timeout);
   std::size_t look();  ///< The same, now. Throws MessageError for a position that no honest peer can have.
   void publish();      ///< Shows the peer how far this end is, and wakes it if it sleeps.
-  void put(const void* from, std::size_t n);
-  void get(void* to, std::size_t n);
+  template <bool into_ring>
+  void copy(void* user, std::size_t n);
   void check_open() const;
   [[noreturn]] void refuse(const std::string& sentence);  ///< Closes this end and throws MessageError.
-  bool peer_closed() const { return their_closed_.load(std::memory_order_acquire) != 0; }
+  bool peer_closed() const { return theirs_.closed.load(std::memory_order_acquire) != 0; }
 
   const std::size_t capacity_;
 
@@ -96,10 +111,8 @@ class RingEnd {
   std::byte* const data_;
   const bool sends_, spins_;
   const int peer_;
+  RingWords::End &mine_, &theirs_;
   std::uint64_t own_, theirs_seen_;  // positions: this end's, the other's as last seen
-  std::atomic<std::uint64_t>&mine_, &theirs_;
-  FutexWord &i_sleep_, &they_sleep_;
-  std::atomic<std::uint32_t>&my_closed_, &their_closed_;
   bool closed_ = false;
 };
 

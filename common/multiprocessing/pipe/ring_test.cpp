@@ -9,10 +9,10 @@
 #include <random>
 #include <thread>
 
+#include "common/os/children.hpp"
 #include "common/os/team.hpp"
 #include "common/os/test_child.hpp"
 #include "common/os/test_faults.hpp"
-#include "common/multiprocessing/pipe/wait_many.hpp"
 
 namespace lab::pipe {
 namespace {
@@ -164,7 +164,7 @@ TEST_P(RingOf, AKilledPeerIsNoticedByItsSentinelOrByTheDeadline) {
         ::raise(SIGKILL);
       });
     }
-    const Descriptor sentinel = sentinel_of(pid);
+    const Descriptor sentinel = open_pidfd(pid);
     RingReceiver receiver(ring, watched ? sentinel.get() : -1);
     EXPECT_EQ(receiver.recv(seconds(30)), "before") << "what it sent before it died counts";
     if (watched) {
@@ -189,8 +189,8 @@ TEST_P(RingOf, AKilledPeerIsNoticedByItsSentinelOrByTheDeadline) {
 TEST_P(RingOf, ASenderKilledInsideAMessageClosesTheEnd) {
   const Ring ring(kSmall, GetParam());
   const pid_t pid = start_child([&] { RingSender(ring).send(pattern(500, 1)); });  // waits for room in the middle
-  const Descriptor sentinel = sentinel_of(pid);
-  while (ring.words().written < kSmall && Clock::now() < soon()) std::this_thread::yield();
+  const Descriptor sentinel = open_pidfd(pid);
+  while (ring.words().sender.position < kSmall && Clock::now() < soon()) std::this_thread::yield();
   ::kill(pid, SIGKILL);
   RingReceiver receiver(ring, sentinel.get());
   EXPECT_THROW(receiver.recv(seconds(30)), PeerDied);
@@ -216,14 +216,14 @@ TEST_P(RingOf, ImpossiblePositionsAreRefused) {
   for (const std::uint64_t hostile : {std::uint64_t{65}, std::uint64_t{1} << 63, ~std::uint64_t{0}}) {
     const Ring ring(kSmall, GetParam());
     RingReceiver receiver(ring);
-    ring.words().written = hostile;
+    ring.words().sender.position = hostile;
     EXPECT_THROW(receiver.recv(kSoon), MessageError) << hostile;
     EXPECT_TRUE(receiver.closed());
   }
   for (const std::uint64_t hostile : {std::uint64_t{1}, std::uint64_t{1} << 63}) {  // more taken than was ever sent
     const Ring ring(kSmall, GetParam());
     RingSender sender(ring);
-    ring.words().taken = hostile;
+    ring.words().receiver.position = hostile;
     EXPECT_THROW(sender.send("x", kSoon), MessageError) << hostile;
   }
 }
@@ -234,10 +234,10 @@ TEST_P(RingOf, APositionThatGoesBackOrLapsTheReaderIsRefused) {
     RingReceiver receiver(ring);
     const std::uint32_t length = 40;
     std::memcpy(ring.data(), &length, sizeof length);
-    ring.words().written = 12;  // the length and half of what it must have before it takes any
+    ring.words().sender.position = 12;  // the length and half of what it must have before it takes any
     std::jthread hostile([&] {
       std::this_thread::sleep_for(kSoon);
-      ring.words().written = next;
+      ring.words().sender.position = next;
     });
     EXPECT_THROW(receiver.recv(seconds(5)), MessageError) << next;
   }
@@ -248,7 +248,7 @@ TEST_P(RingOf, AHostileLengthNeitherAllocatesNorReadsBeyond) {
   RingReceiver receiver(ring);
   const std::uint32_t huge = UINT32_MAX;
   std::memcpy(ring.data(), &huge, sizeof huge);
-  ring.words().written = kSmall;
+  ring.words().sender.position = kSmall;
   EXPECT_THROW(receiver.recv(kSoon), MessageError);
 }
 

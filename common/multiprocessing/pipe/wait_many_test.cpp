@@ -1,5 +1,3 @@
-#include "common/multiprocessing/pipe/wait_many.hpp"
-
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -7,6 +5,8 @@
 #include <csignal>
 #include <thread>
 
+#include "common/multiprocessing/pipe/pipe.hpp"
+#include "common/os/children.hpp"
 #include "common/os/team.hpp"
 #include "common/os/test_faults.hpp"
 
@@ -80,7 +80,7 @@ TEST(WaitMany, TakesSocketsAndSentinels) {
   if (pid == 0) {
     leave([] { std::this_thread::sleep_for(seconds(60)); });
   }
-  const Descriptor sentinel = sentinel_of(pid);
+  const Descriptor sentinel = open_pidfd(pid);
   EXPECT_EQ(wait_many({here, receiver, sentinel}, milliseconds(5)), Positions{}) << "it lives";
   ::kill(pid, SIGKILL);
   EXPECT_EQ(wait_many({here, receiver, sentinel}, seconds(30)), (Positions{2}));
@@ -97,7 +97,7 @@ TEST(WaitMany, ClosedOnesAreErrors) {
   EXPECT_THROW(wait_many({receiver, sender}, seconds(1)), NotOpen);
   EXPECT_THROW(wait_many({Descriptor()}, seconds(1)), NotOpen);
   EXPECT_THROW(wait_many({fd}, seconds(1)), std::system_error);
-  EXPECT_THROW(sentinel_of(-1), std::system_error);
+  EXPECT_THROW(open_pidfd(-1), std::system_error);
 }
 
 }  // namespace

@@ -1,10 +1,12 @@
 // An input cut into chunks: a chunk is a run of items that travel as one message.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <algorithm>
-#include <iterator>
 #include <map>
 #include <ranges>
+#include <utility>
 #include <vector>
 
 #include "frames.hpp"
@@ -19,15 +21,47 @@ inline std::size_t default_chunk_size(std::size_t items, int workers) {
   return (items + share - 1) / share;
 }
 
-/// What `body` throws; null when it throws nothing.
-template <class Body>
-std::exception_ptr attempt(Body body) {
-  try {
-    body();
-  } catch (...) {
-    return std::current_exception();
+/// Encodes the items of an input (a range, or a function that returns the next item, none at the end) into chunks of
+/// `size` items, each of so many arguments that put(encoder, item) encodes. Of each chunk that is full it tells
+/// full(bytes, items, refused), which returns whether more is wanted: the chunk is the end of `bytes`, which may be
+/// taken; `refused` is the error of an item that cannot be encoded. Throws what the input throws.
+template <class Input, class Put, class Full>
+void cut(Input& input, std::size_t size, ArgumentCount each, Put put, Full full) {
+  Encoder out;
+  std::size_t begin = 0, items = 0;  // of the present chunk
+  std::exception_ptr refused;
+  const auto end_chunk = [&] {
+    const std::size_t length = out.bytes.size() - begin;
+    if (length > kFrameLimit - (1 << 16))  // the rest of a frame is short
+      refused = std::make_exception_ptr(MessageError(
+          fmt::format("{} bytes are beyond the limit of {} for the arguments of a chunk", length, kFrameLimit)));
+    if (refused) out.bytes.resize(begin);
+    const bool more = full(out.bytes, std::exchange(items, 0), std::exchange(refused, nullptr));
+    begin = out.bytes.size();
+    return more;
+  };
+  const auto add = [&](const auto& item) {
+    if (items == 0) out.put(each);
+    if (!refused) {
+      try {  // not by attempt(): this is done once an item
+        put(out, item);
+      } catch (...) {
+        refused = std::current_exception();
+      }
+    }
+    return ++items < size || end_chunk();
+  };
+  if constexpr (std::is_invocable_v<Input&>) {
+    while (const auto item = input()) {
+      if (!add(*item)) return;
+    }
+  } else {
+    for (auto&& each_item : input) {
+      const std::ranges::range_value_t<Input>& item = each_item;  // the item itself, or what its proxy stands for
+      if (!add(item)) return;
+    }
   }
-  return nullptr;
+  if (items > 0) end_chunk();
 }
 
 struct Chunks {
@@ -40,35 +74,23 @@ struct Chunks {
   /// Throws std::out_of_range for one there is not.
   Job::Chunk chunk(std::size_t number) const {
     const std::size_t end = ends.at(number), begin = number == 0 ? 0 : ends[number - 1], first = number * size;
-    return {std::string_view(arguments).substr(begin, end - begin), first, std::min(size, items - first)};
+    const auto error = refused.find(number);
+    return {std::string_view(arguments).substr(begin, end - begin), first, std::min(size, items - first),
+            error == refused.end() ? nullptr : error->second};
   }
 };
 
-/// Cuts a sized range into chunks of `size` items, each of so many arguments that put(encoder, item) encodes. A size of
-/// 0 makes no chunks.
+/// The chunks of a sized range. A size of 0 makes none.
 template <class Input, class Put>
-Chunks cut(Input&& input, std::size_t size, ArgumentCount each, Put put) {
+Chunks chunks_of(Input&& input, std::size_t size, ArgumentCount each, Put put) {
   Chunks chunks{.items = static_cast<std::size_t>(std::ranges::size(input)), .size = size};
-  Encoder out;
-  auto item = std::ranges::begin(input);
-  for (std::size_t begin = 0; size > 0 && begin < chunks.items; begin += size) {
-    const std::size_t end = std::min(begin + size, chunks.items), before = out.bytes.size();
-    std::size_t encoded = begin;
-    if (const auto error = attempt([&] {
-          out.put(each);
-          for (; encoded < end; ++encoded, ++item) {
-            const std::ranges::range_value_t<Input>& value = *item;  // the item itself, or what its proxy stands for
-            put(out, value);
-          }
-          check_fits(out.bytes.size() - before);
-        })) {
-      chunks.refused.emplace(chunks.count(), error);
-      out.bytes.resize(before);
-      for (; encoded < end; ++encoded) ++item;
-    }
-    chunks.ends.push_back(out.bytes.size());
-  }
-  chunks.arguments = std::move(out.bytes);
+  if (size == 0) return chunks;
+  cut(input, size, each, put, [&](std::string& bytes, std::size_t, const std::exception_ptr& refused) {
+    if (refused) chunks.refused.emplace(chunks.count(), refused);
+    chunks.ends.push_back(bytes.size());
+    if (chunks.count() * size >= chunks.items) chunks.arguments = std::move(bytes);  // it was the last
+    return true;
+  });
   return chunks;
 }
 

@@ -5,9 +5,9 @@
 #include <sys/eventfd.h>
 
 #include <cmath>
-#include <csignal>
 
 #include "common/machine/quota.hpp"
+#include "task.hpp"
 
 namespace lab::pool {
 namespace {
@@ -56,25 +56,9 @@ Engine::Engine(const Options& options)
 std::shared_ptr<Engine> Engine::make(const Options& options) {
   const auto engine = std::make_shared<Engine>(options);
   for (std::size_t at = 0; at < engine->size_; ++at) engine->install(at, engine->start_worker(at));
-  engine->start_threads();
+  // It keeps the engine: where the pool goes in one of its own threads, this is the last to leave.
+  engine->result_handler_ = std::thread([engine] { engine->handle_results(); });
   return engine;
-}
-
-void Engine::start_threads() {
-  worker_handler_ = std::thread([this] { handle_workers(); });
-  try {
-    // The result handler keeps the engine: where the pool goes in one of its own threads, this is the last to leave.
-    const std::unique_lock lock(mutex_);
-    result_handler_ = std::thread([engine = shared_from_this()] { engine->handle_results(); });
-  } catch (...) {
-    {
-      const std::lock_guard lock(mutex_);
-      state_ = State::terminate;
-    }
-    changed_.notify_all();
-    worker_handler_.join();
-    throw;
-  }
 }
 
 Engine::~Engine() { release_workers(); }
@@ -102,11 +86,7 @@ void Engine::let_go(std::shared_ptr<Engine> engine) {
     return;
   }
   engine->terminate();
-  if (engine->is_own_thread()) {
-    engine->result_handler_.detach();
-  } else {
-    engine->result_handler_.join();
-  }
+  engine->is_own_thread() ? engine->result_handler_.detach() : engine->result_handler_.join();
 }
 
 void Engine::watch(int fd, std::uint32_t events, std::uint64_t what) const {
@@ -145,10 +125,7 @@ void Engine::install(std::size_t at, Worker worker) {
   watch(workers_[at].child->sentinel(), EPOLLIN, at * sources + sentinel);
 }
 
-void Engine::wake() const {
-  const std::uint64_t one = 1;
-  write_all(wake_.get(), std::as_bytes(std::span(&one, 1)));
-}
+void Engine::wake() const { ::eventfd_write(wake_.get(), 1); }
 
 bool Engine::wait_until_ready(const Timeout& timeout) const {
   const Deadline deadline = timeout.deadline();
@@ -190,22 +167,8 @@ bool Engine::join(const Timeout& timeout) {
   return true;
 }
 
-void Engine::read_in_a_thread(std::function<void()> read) {
-  const std::lock_guard lock(readers_mutex_);
-  if (closed_to_readers_) throw NotRunning("Pool not running");
-  std::erase_if(readers_, [](const Reader& reader) { return reader.done->load(); });
-  const auto done = std::make_shared<std::atomic<bool>>(false);
-  std::jthread thread([this, done, read = std::move(read)] {
-    this_thread().pool = number_;
-    read();
-    done->store(true);
-  });
-  readers_.push_back({std::move(thread), done});
-}
-
 std::size_t Engine::living() const {
-  return static_cast<std::size_t>(
-      std::count_if(workers_.begin(), workers_.end(), [](const Worker& worker) { return worker.alive; }));
+  return static_cast<std::size_t>(std::ranges::count(workers_, true, &Worker::alive));
 }
 
 std::vector<pid_t> Engine::pids() const {
@@ -216,6 +179,108 @@ std::vector<pid_t> Engine::pids() const {
     if (worker.alive) pids.push_back(worker.child->pid());
   }
   return pids;
+}
+
+void Engine::submit(const std::shared_ptr<Job>& job, std::size_t chunks) {
+  add_job(job);
+  if (chunks == 0) job->publish(), forget(*job);
+  queue_chunks(job, 0, chunks);
+}
+
+void Engine::submit_unread(const std::shared_ptr<Job>& job, const Read& read) {
+  constexpr std::size_t kReadAhead = 64;
+  add_job(job);
+  const auto done = std::make_shared<std::atomic<bool>>(false);
+  const auto in_a_thread = [this, job, read, done] {
+    this_thread().pool = number_;
+    if (read(kReadAhead, [&](std::size_t chunk) { queue_chunks(job, chunk, chunk + 1); })) forget(*job);
+    done->store(true);
+  };
+  const std::lock_guard lock(readers_mutex_);
+  if (const auto error = attempt([&] {
+        if (closed_to_readers_) throw NotRunning("Pool not running");
+        std::erase_if(readers_, [](const Reader& reader) { return reader.done->load(); });
+        readers_.push_back({std::jthread(in_a_thread), done});
+      })) {
+    forget(*job);
+    std::rethrow_exception(error);
+  }
+}
+
+void Engine::add_job(const std::shared_ptr<Job>& job) {
+  check_owner(owner_);
+  const std::lock_guard lock(mutex_);
+  if (!broken_.empty()) throw NotRunning(broken_);
+  if (state_ != State::run) throw NotRunning("Pool not running");
+  job->id = ++ids_;
+  job->handler = result_handler_.get_id();
+  jobs_.emplace(job->id, job);
+}
+
+// Queues chunks from <= number < to. The caller's own thread writes to idle workers.
+void Engine::queue_chunks(const std::shared_ptr<Job>& job, std::size_t from, std::size_t to) {
+  const std::lock_guard lock(mutex_);
+  if (from == to || !jobs_.contains(job->id)) return;  // abandoned meanwhile
+  queue_.push_back({job, from, to});
+  dispatch();
+}
+
+// The job's last reference may be this one, and with it go values and callbacks, which are the user's: not under the
+// lock.
+void Engine::forget(const Job& job) {
+  decltype(jobs_)::node_type gone;
+  const std::lock_guard lock(mutex_);
+  gone = jobs_.extract(job.id);
+  if (jobs_.empty() && state_ == State::close) changed_.notify_all(), wake();
+}
+
+void Engine::dispatch() {
+  if (state_ == State::terminate) return;
+  for (bool taken_back = false; Worker* worker = least_busy();) {
+    if (queue_.empty()) {
+      // Somebody is idle while chunks wait behind another's: those go back into the queue, once.
+      if (taken_back || !worker->pipeline.in_flight().empty()) break;
+      for (Worker& other : workers_) other.pipeline.take_back(queue_, 1);
+      taken_back = true;
+      continue;
+    }
+    Waiting& first = queue_.front();
+    const Job::Chunk chunk = first.job->chunk(first.next);
+    if (chunk.refused) {  // its error is for the result handler, for jobs are completed by one thread
+      refused_.emplace_back(first.job, first.next);
+      wake();
+    } else {
+      worker->pipeline.send(first.job, first.next, chunk);
+    }
+    if (++first.next == first.end) queue_.pop_front();
+  }
+  for (Worker& worker : workers_) worker.pipeline.flush();
+}
+
+// Its tasks are counted here alone: two counts of one thing drift apart.
+bool Engine::spent(const Worker& worker) const {
+  return options_.tasks_per_child && worker.pipeline.had() >= static_cast<std::uint64_t>(*options_.tasks_per_child);
+}
+
+Engine::Worker* Engine::least_busy() {
+  Worker* best = nullptr;
+  for (Worker& worker : workers_) {
+    if (!worker.alive || worker.sentinel_sent || spent(worker) || worker.pipeline.full()) continue;
+    if (best == nullptr || worker.pipeline.in_flight().size() < best->pipeline.in_flight().size()) best = &worker;
+    if (best->pipeline.in_flight().empty()) break;
+  }
+  return best;
+}
+
+// A worker that has had its tasks is told to end once it has answered them; and all are when the pool is over.
+void Engine::send_sentinels() {
+  for (Worker& worker : workers_) {
+    if (!worker.alive || worker.sentinel_sent || !(over() || (spent(worker) && worker.pipeline.in_flight().empty())))
+      continue;
+    worker.sentinel_sent = true;
+    worker.pipeline.send_sentinel();
+    worker.pipeline.flush();
+  }
 }
 
 }  // namespace lab::pool

@@ -4,8 +4,8 @@
 // an idle worker itself, and that is one wake-up less in a task's round trip. An imap has a thread of its own, which
 // reads its input.
 //
-//    engine.cpp   from start to end       result_handler.cpp      dispatch.cpp   which worker is sent what
-//    pipeline.cpp   several chunks to a worker at once             worker_handler.cpp   a worker has ended
+//    engine.cpp   from start to end, and which worker is sent what         result_handler.cpp
+//    pipeline.cpp   several chunks to a worker at once                     worker_handler.cpp   a worker has ended
 #pragma once
 
 #include <atomic>
@@ -26,7 +26,7 @@ Outcome outcome_of(const std::string& task, Reply kind, std::string_view rest);
 /// a callback throws is said. True once the job is complete.
 bool complete_with(Job& job, std::size_t chunk, const Outcome& outcome);
 
-class Engine : public std::enable_shared_from_this<Engine> {
+class Engine {
  public:
   /// Starts the workers. Throws std::invalid_argument for options that make no sense, std::system_error when one cannot
   /// be started; then none is left.
@@ -37,22 +37,11 @@ class Engine : public std::enable_shared_from_this<Engine> {
   /// process, which has none of them, it keeps the copy for ever: its locks may be taken by threads that are not there.
   static void let_go(std::shared_ptr<Engine> engine);
 
-  /// Refuses when the pool is not running, or in a process forked from its own: NotRunning.
-  void check_running() const;
-  /// Makes the job known and queues its chunks, but for those that were refused: they come back with these errors.
-  /// Throws NotRunning.
-  void submit(const std::shared_ptr<Job>& job, std::size_t chunks,
-              const std::map<std::size_t, std::exception_ptr>& refused);
-  /// Makes the job known; its chunks follow by give() or refuse(). Throws NotRunning.
-  void enter(const std::shared_ptr<Job>& job);
-  /// Queues chunks from <= number < to, and writes to idle workers itself.
-  void give(const std::shared_ptr<Job>& job, std::size_t from, std::size_t to);
-  /// This chunk comes back with this error.
-  void refuse(const std::shared_ptr<Job>& job, std::size_t chunk, const std::exception_ptr& error);
-  /// The job is complete: forgets it.
-  void leave(const Job& job);
-  /// Runs `read` in a thread that the engine waits for. Throws std::system_error when there is none to be had.
-  void read_in_a_thread(std::function<void()> read);
+  /// Makes the job known and has its chunks run; of none, publishes it. Throws NotRunning.
+  void submit(const std::shared_ptr<Job>& job, std::size_t chunks);
+  /// The same for chunks that are still to be read, by a thread that the engine waits for. Throws also
+  /// std::system_error when there is none to be had.
+  void submit_unread(const std::shared_ptr<Job>& job, const Read& read);
 
   void close();
   void terminate();
@@ -75,32 +64,29 @@ class Engine : public std::enable_shared_from_this<Engine> {
     Pipeline pipeline;
     std::string failure;  // what its initializer threw
     std::string end;      // how the last one in this place has ended
-    bool alive = false, told_to_end = false;
+    bool alive = false, sentinel_sent = false;
     int signalled = 0;
   };
-  struct Refused {
-    std::shared_ptr<Job> job;
-    std::size_t chunk;
-    std::exception_ptr error;
-  };
+
   struct Reader {
     std::jthread thread;
     std::shared_ptr<std::atomic<bool>> done;
   };
 
   // With the mutex held:
-  void check() const;
   bool over() const { return state_ == State::terminate || (state_ == State::close && jobs_.empty()); }
   std::size_t living() const;
   void install(std::size_t at, Worker worker);
   void dispatch();
   Worker* least_busy();
   bool spent(const Worker& worker) const;
-  void end_those_who_are_done();
-  std::string why_hopeless(const Worker& worker, std::size_t at, const std::string& how, bool killed);
+  void send_sentinels();
+  std::string why_broken(const Worker& worker, std::size_t at, const std::string& how, bool killed);
 
   // Without:
-  void start_threads();
+  void add_job(const std::shared_ptr<Job>& job);
+  void queue_chunks(const std::shared_ptr<Job>& job, std::size_t from, std::size_t to);
+  void forget(const Job& job);
   Worker start_worker(std::size_t at);
   void handle_results();
   void handle_until_done();
@@ -111,7 +97,7 @@ class Engine : public std::enable_shared_from_this<Engine> {
   void abandon_all(const std::exception_ptr& error);
   bool stop_workers(Deadline& kill_at);
   void release_workers();
-  void bury(Worker& worker, std::size_t at);
+  void reap(Worker& worker, std::size_t at);
   void handle_workers();
   bool is_own_thread() const { return this_thread().pool == number_; }
 
@@ -137,15 +123,15 @@ class Engine : public std::enable_shared_from_this<Engine> {
   bool starting_ = false;                      // the worker handler is about to add a worker
   int failed_starts_ = 0, killed_starts_ = 0;  // before they were ready, since the last that was
   std::deque<Waiting> queue_;
-  std::deque<Refused> refused_;
-  std::map<std::uint64_t, std::shared_ptr<Job>> jobs_;  // CPython calls it the cache
+  std::deque<std::pair<std::shared_ptr<Job>, std::size_t>> refused_;  // chunks that cannot be sent
+  std::map<std::uint64_t, std::shared_ptr<Job>> jobs_;                // CPython calls it the cache
   std::uint64_t ids_ = 0;
   bool done_ = false;  // all has been answered, and the workers have ended
 
   std::mutex readers_mutex_;
   bool closed_to_readers_ = false;
   std::list<Reader> readers_;
-  std::thread result_handler_, worker_handler_;
+  std::thread result_handler_;
 };
 
 }  // namespace lab::pool

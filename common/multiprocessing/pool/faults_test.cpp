@@ -151,7 +151,7 @@ TEST(Replacement, OfAWorkerKilledBeforeItIsReadyTwoHundredTimesInARow) {
   EXPECT_EQ(results.get(kSoon), up_to(50));
 }
 
-// A copy of this process keeps the pool's descriptors open, also those of a worker that is buried.
+// A copy of this process keeps the pool's descriptors open, also those of a worker that is reaped.
 TEST(Replacement, IsNotConfusedByAForkedCopyOfThePool) {
   Pool pool(with(1));
   pool.apply<int>("square", 3);

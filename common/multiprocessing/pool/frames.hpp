@@ -21,13 +21,6 @@ namespace lab::pool {
 /// Longest body of a frame: a chunk's arguments or its results.
 inline constexpr std::size_t kFrameLimit = std::size_t{1} << 30;
 
-/// Throws MessageError for arguments too long for a frame; the rest of it is short.
-inline void check_fits(std::size_t arguments) {
-  if (arguments > kFrameLimit - (1 << 16))
-    throw MessageError(std::to_string(arguments) + " bytes are beyond the limit of " + std::to_string(kFrameLimit) +
-                       " for the arguments of a chunk");
-}
-
 /// Frames are built in place: open, append the body, close.
 inline std::size_t open_frame(std::string& out) {
   out.append(sizeof(std::uint32_t), '\0');
@@ -58,13 +51,9 @@ class Inbox {
     do {
       n = ::read(fd, buffer_.data() + before, buffer_.size() - before);
     } while (n < 0 && errno == EINTR);
-    const int error = errno;
     buffer_.resize(before + static_cast<std::size_t>(std::max<ssize_t>(n, 0)));
-    if (n > 0) return Got::bytes;
-    if (n == 0) return Got::end;
-    if (error == EAGAIN) return Got::nothing;
-    errno = error;
-    throw_errno("cannot read from a worker's pipe");
+    if (n < 0 && errno != EAGAIN) throw_errno("cannot read from a worker's pipe");
+    return n > 0 ? Got::bytes : n == 0 ? Got::end : Got::nothing;
   }
 
   /// The body of the next complete frame; valid until the next fill. Throws Garbled for a length beyond the limit.

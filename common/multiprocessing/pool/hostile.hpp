@@ -45,7 +45,7 @@ inline void read_hostile_bytes(std::string_view bytes) {
   bytes.remove_prefix(1);
   bytes = bytes.substr(0, 1 << 15);  // fits into a pipe, so that one thread can play both ends
   if (reader == 0) {
-    ApplyJob<Result> job("task", "", {});
+    ApplyJob<Result> job("task", Chunks{.items = 1, .size = 1, .ends = {0}}, {});
     accept_hostile_replies(bytes, job, 1);
     (void)job.ready({});
   } else if (reader == 1) {

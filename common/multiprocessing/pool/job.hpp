@@ -6,6 +6,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <exception>
+#include <functional>
 #include <mutex>
 #include <stdexcept>
 #include <string>
@@ -61,6 +62,7 @@ class Job {
   struct Chunk {
     std::string_view arguments;  ///< encoded, those of all its items
     std::size_t first = 0, items = 0;
+    std::exception_ptr refused;  ///< why it cannot be sent: one of its items cannot be encoded
   };
   virtual Chunk chunk(std::size_t number) const = 0;
   /// Takes in what a chunk came back with; true once the job is complete. Throws MessageError for bytes that are no
@@ -100,5 +102,9 @@ class Job {
   mutable std::mutex mutex_;
   mutable std::condition_variable changed_;
 };
+
+/// Reads an input to its end, at most so many chunks ahead of who takes the results, and tells of each chunk; whether
+/// that completes the job.
+using Read = std::function<bool(std::size_t ahead, const std::function<void(std::size_t chunk)>& give)>;
 
 }  // namespace lab::pool

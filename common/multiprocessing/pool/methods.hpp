@@ -2,7 +2,6 @@
 // the results in.
 #pragma once
 
-#include "input.hpp"
 #include "iterator.hpp"
 #include "results.hpp"
 
@@ -19,10 +18,9 @@ class Methods {
   }
   template <class R, class... Args>
   AsyncResult<R> apply_async(const std::string& task, const std::tuple<Args...>& args, Callbacks<R> callbacks = {}) {
-    check_running();
-    Chunks chunk = cut(std::span(&args, 1), 1, sizeof...(Args), put_each);
-    auto job = std::make_shared<ApplyJob<R>>(task, std::move(chunk.arguments), std::move(callbacks));
-    submit(job, 1, chunk.refused);
+    auto chunks = chunks_of(std::span(&args, 1), 1, sizeof...(Args), put_each);
+    auto job = std::make_shared<ApplyJob<R>>(task, std::move(chunks), std::move(callbacks));
+    submit(job, 1);
     return AsyncResult<R>(job);
   }
 
@@ -36,8 +34,8 @@ class Methods {
   AsyncResult<std::vector<R>> map_async(const std::string& task, Input&& items,
                                         std::optional<std::ptrdiff_t> chunk_size = {},
                                         Callbacks<std::vector<R>> callbacks = {}) {
-    return spread<R>(task, items, chunk_size, std::move(callbacks), 1,
-                     [](Encoder& out, const auto& item) { out.put(item); });
+    return start_map<R>(task, items, chunk_size, std::move(callbacks), 1,
+                        [](Encoder& out, const auto& item) { out.put(item); });
   }
   /// The same for items that are tuples of arguments: task(a, b).
   template <class R, std::ranges::input_range Input>
@@ -48,36 +46,28 @@ class Methods {
   AsyncResult<std::vector<R>> starmap_async(const std::string& task, Input&& items,
                                             std::optional<std::ptrdiff_t> chunk_size = {},
                                             Callbacks<std::vector<R>> callbacks = {}) {
-    return spread<R>(task, items, chunk_size, std::move(callbacks),
-                     std::tuple_size_v<std::ranges::range_value_t<Input>>, put_each);
+    return start_map<R>(task, items, chunk_size, std::move(callbacks),
+                        std::tuple_size_v<std::ranges::range_value_t<Input>>, put_each);
   }
 
   /// Results one by one, in the order of the items. The input is a range, or a function that returns the next item,
   /// none at the end. A thread of the pool reads it; what it refers to must outlive the pool.
   template <class R, class Input>
   Results<R> imap(const std::string& task, Input input, std::ptrdiff_t chunk_size = 1) {
-    return trickle<R>(task, std::move(input), chunk_size, true);
+    return start_imap<R>(task, std::move(input), chunk_size, true);
   }
   /// The same in the order in which chunks come back.
   template <class R, class Input>
   Results<R> imap_unordered(const std::string& task, Input input, std::ptrdiff_t chunk_size = 1) {
-    return trickle<R>(task, std::move(input), chunk_size, false);
+    return start_imap<R>(task, std::move(input), chunk_size, false);
   }
 
  protected:
-  /// Told of each chunk that has been read; `refused` is the error of an item that cannot be encoded.
-  using Give = std::function<void(std::size_t chunk, const std::exception_ptr& refused)>;
-  /// Reads an input to its end, at most so many chunks ahead of who takes the results; whether that completes the job.
-  using Read = std::function<bool(std::size_t ahead, const Give& give)>;
-
   virtual ~Methods() = default;
-  /// Throws NotRunning.
-  virtual void check_running() const = 0;
   /// Items in a chunk of so many items in all, when the caller asked for this size. 0 makes no chunks.
   virtual std::size_t chunk_size(std::optional<std::ptrdiff_t> asked, std::size_t items) const = 0;
-  /// Has the chunks of a job run, but for those that were refused: they come back with these errors. Throws NotRunning.
-  virtual void submit(const std::shared_ptr<Job>& job, std::size_t chunks,
-                      const std::map<std::size_t, std::exception_ptr>& refused) = 0;
+  /// Has the chunks of a job run; of none, publishes it: nobody is called back, as in CPython. Throws NotRunning.
+  virtual void submit(const std::shared_ptr<Job>& job, std::size_t chunks) = 0;
   /// The same for chunks that are still to be read.
   virtual void submit_unread(const std::shared_ptr<Job>& job, const Read& read) = 0;
 
@@ -86,31 +76,27 @@ class Methods {
     std::apply([&](const auto&... arg) { (out.put(arg), ...); }, args);
   };
   template <class R, class Input, class Put>
-  AsyncResult<std::vector<R>> spread(const std::string& task, Input& input, std::optional<std::ptrdiff_t> asked,
-                                     Callbacks<std::vector<R>> callbacks, ArgumentCount each, Put put) {
-    check_running();
+  AsyncResult<std::vector<R>> start_map(const std::string& task, Input& input, std::optional<std::ptrdiff_t> asked,
+                                        Callbacks<std::vector<R>> callbacks, ArgumentCount each, Put put) {
     if constexpr (!std::ranges::sized_range<Input>) {
       std::vector<std::ranges::range_value_t<Input>> all;
       for (auto&& item : input) all.push_back(item);
-      return spread<R>(task, all, asked, std::move(callbacks), each, put);
+      return start_map<R>(task, all, asked, std::move(callbacks), each, put);
     } else {
-      Chunks chunks = cut(input, chunk_size(asked, static_cast<std::size_t>(std::ranges::size(input))), each, put);
+      Chunks chunks =
+          chunks_of(input, chunk_size(asked, static_cast<std::size_t>(std::ranges::size(input))), each, put);
       const std::size_t count = chunks.count();
-      const auto refused = std::exchange(chunks.refused, {});
       auto job = std::make_shared<MapJob<R>>(task, std::move(chunks), std::move(callbacks));
-      count == 0 ? job->publish() : submit(job, count, refused);  // of nothing nobody is called back, as in CPython
+      submit(job, count);
       return AsyncResult<std::vector<R>>(job);
     }
   }
   template <class R, class Input>
-  Results<R> trickle(const std::string& task, Input input, std::ptrdiff_t chunk_size, bool ordered) {
-    check_running();
+  Results<R> start_imap(const std::string& task, Input input, std::ptrdiff_t chunk_size, bool ordered) {
     if (chunk_size < 1) throw std::invalid_argument("the chunk size of imap must be at least 1");
     const auto stream = std::make_shared<Stream<R>>(task, static_cast<std::size_t>(chunk_size), ordered);
-    submit_unread(stream,
-                  [stream, input = std::make_shared<Input>(std::move(input))](std::size_t ahead, const Give& give) {
-                    return read_input(*stream, ahead, *input, give);
-                  });
+    submit_unread(stream, [stream, input = std::make_shared<Input>(std::move(input))](
+                              std::size_t ahead, const auto& give) { return stream->read(*input, ahead, give); });
     return Results<R>(stream);
   }
 };

@@ -7,13 +7,10 @@
 namespace lab::pool {
 namespace {
 
-using std::chrono::microseconds;
-
 // The most chunks on their way to a worker; few enough bytes that the pipe takes them whole.
 constexpr std::size_t kWindow = 16, kWindowBytes = 32 << 10;
 static_assert(kWindow < Begun::kSlots);
-constexpr microseconds kShort{200};   // what counts as short
-constexpr microseconds kStuck{1000};  // what counts as long after all
+constexpr std::chrono::microseconds kShort{200};  // what counts as short
 
 }  // namespace
 
@@ -24,8 +21,7 @@ bool Pipeline::full() const {
          number_ + 1 - in_flight_.front().number >= Begun::kSlots;
 }
 
-void Pipeline::send(const std::shared_ptr<Job>& job, std::size_t number) {
-  const Job::Chunk chunk = job->chunk(number);
+void Pipeline::send(const std::shared_ptr<Job>& job, std::size_t number, const Job::Chunk& chunk) {
   Encoder frame{std::move(outbox_)};
   const std::size_t body = open_frame(frame.bytes);
   frame.put(++number_);
@@ -40,7 +36,7 @@ void Pipeline::send(const std::shared_ptr<Job>& job, std::size_t number) {
   outbox_ = std::move(frame.bytes);
 }
 
-void Pipeline::send_end() { close_frame(outbox_, open_frame(outbox_)); }
+void Pipeline::send_sentinel() { close_frame(outbox_, open_frame(outbox_)); }
 
 void Pipeline::flush() {
   while (flushed_ < outbox_.size()) {
@@ -64,12 +60,6 @@ void Pipeline::take_back(std::deque<Waiting>& queue, std::size_t keep) {
     bytes_ -= back.bytes;
     in_flight_.pop_back();
   }
-}
-
-void Pipeline::take_back_if_stuck(std::deque<Waiting>& queue) {
-  if (in_flight_.size() < 2 || Clock::now() - last_reply_ <= kStuck) return;
-  take_back(queue, 1);
-  window_ = 1;
 }
 
 InFlight Pipeline::answered(std::uint64_t number) {

@@ -44,16 +44,14 @@ class Pipeline {
   int descriptor() const { return tasks_.get(); }
 
   /// Puts a chunk into the outbox; flush() writes what the pipe takes. The pipe's next room calls for another flush.
-  void send(const std::shared_ptr<Job>& job, std::size_t chunk);
+  void send(const std::shared_ptr<Job>& job, std::size_t number, const Job::Chunk& chunk);
   /// Puts the sentinel there: the worker ends when it has come to it. An end of file would not do, for any copy of this
   /// process holds the pipe open.
-  void send_end();
+  void send_sentinel();
   void flush();
   /// Puts what the worker has not begun back in front of the queue, but for `keep` chunks. The bytes still reach it; it
   /// finds that they are no longer its own.
   void take_back(std::deque<Waiting>& queue, std::size_t keep);
-  /// The same when chunks wait behind one that turns out to be long; no more are sent ahead then.
-  void take_back_if_stuck(std::deque<Waiting>& queue);
   /// The chunk a reply answers. Throws Garbled when it is not the one whose turn it is.
   InFlight answered(std::uint64_t number);
   /// So many replies came at once: were they fast enough to send it more ahead?

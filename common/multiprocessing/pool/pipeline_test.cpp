@@ -14,11 +14,16 @@ namespace {
 
 using namespace std::chrono_literals;
 
+template <class Item>
+Chunks one_chunk(const Item& item) {
+  return chunks_of(std::span(&item, 1), 1, 1, [](Encoder& out, const Item& one) { out.put(one); });
+}
+
 struct SentAhead : ::testing::Test {
   std::shared_ptr<Job> job = [] {
     const std::vector items{10, 11, 12, 13, 14, 15, 16, 17};
-    return std::make_shared<MapJob<int>>("square", cut(items, 1, 1, [](Encoder& out, int item) { out.put(item); }),
-                                         Callbacks<std::vector<int>>{});
+    return std::make_shared<MapJob<int>>(
+        "square", chunks_of(items, 1, 1, [](Encoder& out, int item) { out.put(item); }), Callbacks<std::vector<int>>{});
   }();
   std::pair<Descriptor, Descriptor> pipe = make_pipe();
   Begun begun;
@@ -29,7 +34,7 @@ struct SentAhead : ::testing::Test {
     pipeline = Pipeline(std::move(pipe.second), begun);
   }
   void send(std::size_t chunks) {
-    for (std::size_t chunk = 0; chunk < chunks; ++chunk) pipeline.send(job, chunk);
+    for (std::size_t chunk = 0; chunk < chunks; ++chunk) pipeline.send(job, chunk, job->chunk(chunk));
     pipeline.flush();
   }
 };
@@ -90,9 +95,9 @@ TEST_F(SentAhead, APipeWithoutRoomKeepsNobodyWaiting) {
   auto [theirs, ours] = make_pipe();
   ::fcntl(ours.get(), F_SETFL, O_NONBLOCK);
   const auto large =
-      std::make_shared<ApplyJob<std::string>>("echo", std::string(1 << 20, 'x'), Callbacks<std::string>{});
+      std::make_shared<ApplyJob<std::string>>("echo", one_chunk(std::string(1 << 20, 'x')), Callbacks<std::string>{});
   Pipeline full(std::move(ours), begun);
-  full.send(large, 0);
+  full.send(large, 0, large->chunk(0));
   Inbox inbox;
   for (bool whole = false; !whole; whole = inbox.next().has_value()) {
     full.flush();

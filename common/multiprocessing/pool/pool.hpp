@@ -55,29 +55,12 @@ class Pool : public Methods {
   std::vector<pid_t> pids() const { return engine_->pids(); }  ///< of the workers as they are now
 
  private:
-  void check_running() const override { engine_->check_running(); }
   std::size_t chunk_size(std::optional<std::ptrdiff_t> asked, std::size_t items) const override {
     if (asked && *asked < 1) throw std::invalid_argument("the chunk size must be at least 1");
     return asked ? static_cast<std::size_t>(*asked) : default_chunk_size(items, size());
   }
-  void submit(const std::shared_ptr<Job>& job, std::size_t chunks,
-              const std::map<std::size_t, std::exception_ptr>& refused) override {
-    engine_->submit(job, chunks, refused);
-  }
-  void submit_unread(const std::shared_ptr<Job>& job, const Read& read) override {
-    constexpr std::size_t kReadAhead = 64;
-    engine_->enter(job);
-    const auto in_a_thread = [engine = engine_.get(), job, read] {
-      const auto give = [&](std::size_t chunk, const std::exception_ptr& refused) {
-        refused ? engine->refuse(job, chunk, refused) : engine->give(job, chunk, chunk + 1);
-      };
-      if (read(kReadAhead, give)) engine->leave(*job);
-    };
-    if (const auto error = attempt([&] { engine_->read_in_a_thread(in_a_thread); })) {  // there is none to be had
-      engine_->leave(*job);
-      std::rethrow_exception(error);
-    }
-  }
+  void submit(const std::shared_ptr<Job>& job, std::size_t chunks) override { engine_->submit(job, chunks); }
+  void submit_unread(const std::shared_ptr<Job>& job, const Read& read) override { engine_->submit_unread(job, read); }
 
   std::shared_ptr<Engine> engine_;
 };

@@ -1,6 +1,7 @@
 // The result handler: the one thread that takes in replies and completes jobs, which call their callers back.
 #include <fmt/format.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 
 #include <csignal>
 
@@ -49,7 +50,9 @@ bool complete_with(Job& job, std::size_t chunk, const Outcome& outcome) {
 
 void Engine::handle_results() {
   this_thread().pool = number_;
+  std::jthread worker_handler;
   try {
+    worker_handler = std::jthread([this] { handle_workers(); });
     handle_until_done();
   } catch (const std::exception& error) {
     const std::string sentence = std::string("the pool is broken: its result handler ends: ") + error.what();
@@ -66,8 +69,8 @@ void Engine::handle_results() {
     changed_.notify_all();
   }
   // Whoever waits for the pool's end goes on; this thread waits for the others.
-  worker_handler_.join();
-  std::list<Reader> readers;
+  worker_handler = {};
+  decltype(readers_) readers;
   {
     const std::lock_guard lock(readers_mutex_);
     closed_to_readers_ = true;
@@ -87,28 +90,22 @@ void Engine::handle_until_done() {
     if (ready < 0) throw_errno("cannot wait for a pool's workers");
     for (int i = 0; i < ready; ++i) {
       const std::uint64_t what = events[i].data.u64, at = what / sources;
+      // As long as a worker lives nobody else touches what is this thread's of it.
+      const auto alive = [&] {
+        const std::lock_guard lock(mutex_);
+        return workers_[at].alive;
+      };
       if (what == kWakeUp) {
-        std::uint64_t count = 0;
-        [[maybe_unused]] const auto n = ::read(wake_.get(), &count, sizeof count);
-        continue;
-      }
-      std::unique_lock lock(mutex_);
-      if (!workers_[at].alive) continue;  // as long as it lives nobody else touches what is this thread's of it
-      if (what % sources == tasks) {
-        workers_[at].pipeline.flush();
-        continue;
-      }
-      lock.unlock();
-      if (what % sources == replies) {
-        receive(workers_[at]);
-      } else {
-        bury(workers_[at], at);
+        eventfd_t ignored = 0;
+        ::eventfd_read(wake_.get(), &ignored);
+      } else if (what % sources != tasks && alive()) {  // where a pipe of tasks has room again dispatch() writes on
+        what % sources == replies ? void(receive(workers_[at])) : reap(workers_[at], at);
       }
     }
     deliver_what_was_refused();
     std::unique_lock lock(mutex_);
     dispatch();
-    end_those_who_are_done();
+    send_sentinels();
     const bool terminated = state_ == State::terminate, pending = !jobs_.empty();
     const std::string broken = broken_;
     lock.unlock();
@@ -165,16 +162,16 @@ void Engine::deliver(const std::shared_ptr<Job>& job, std::size_t chunk, const O
     const std::lock_guard lock(mutex_);
     if (!jobs_.contains(job->id)) return;  // abandoned meanwhile
   }
-  if (complete_with(*job, chunk, outcome)) leave(*job);
+  if (complete_with(*job, chunk, outcome)) forget(*job);
 }
 
 void Engine::deliver_what_was_refused() {
-  std::deque<Refused> refused;
+  decltype(refused_) refused;
   {
     const std::lock_guard lock(mutex_);
     refused.swap(refused_);
   }
-  for (const auto& [job, chunk, error] : refused) deliver(job, chunk, {.values = {}, .error = error});
+  for (const auto& [job, chunk] : refused) deliver(job, chunk, {.values = {}, .error = job->chunk(chunk).refused});
 }
 
 void Engine::abandon_all(const std::exception_ptr& error) {

@@ -23,8 +23,27 @@ struct Callbacks {
 template <class V>
 class Answer : public Job {
  public:
-  Answer(std::string function, Callbacks<V> callbacks) : Job(std::move(function)), callbacks_(std::move(callbacks)) {}
+  Answer(std::string function, Chunks chunks, Callbacks<V> callbacks)
+      : Job(std::move(function)),
+        chunks_(std::move(chunks)),
+        missing_(chunks_.count()),
+        callbacks_(std::move(callbacks)) {}
 
+  Chunk chunk(std::size_t number) const override { return chunks_.chunk(number); }
+  // Complete only when every chunk has reported, even after a failure; the failure that arrived first is the one that
+  // is told.
+  bool accept(std::size_t number, const Outcome& outcome) override {
+    if (outcome.error) {
+      if (!error_) error_ = outcome.error;
+    } else {
+      Decoder in(outcome.values);
+      take(in, chunks_.chunk(number));
+      in.finish();
+    }
+    if (--missing_ > 0) return false;
+    complete();
+    return true;
+  }
   bool ready(const Timeout& timeout) const {
     auto held = lock();
     return wait_until(held, timeout, [&] { return ready_; });
@@ -46,6 +65,11 @@ class Answer : public Job {
   }
 
  protected:
+  virtual void take(Decoder& in, const Chunk& chunk) = 0;  ///< A chunk's results. Throws MessageError.
+  V value_{};
+  const Chunks chunks_;
+
+ private:
   void complete() {
     try {
       const Callbacks<V> once = std::exchange(callbacks_, {});
@@ -58,10 +82,8 @@ class Answer : public Job {
     publish();
   }
 
-  V value_{};
+  std::size_t missing_;
   std::exception_ptr error_;
-
- private:
   Callbacks<V> callbacks_;
   bool ready_ = false;
 };
@@ -69,49 +91,24 @@ class Answer : public Job {
 template <class R>
 class ApplyJob : public Answer<R> {
  public:
-  ApplyJob(std::string function, std::string arguments, Callbacks<R> callbacks)
-      : Answer<R>(std::move(function), std::move(callbacks)), arguments_(std::move(arguments)) {}
-  Job::Chunk chunk(std::size_t) const override { return {arguments_, 0, 1}; }
-  bool accept(std::size_t, const Outcome& outcome) override {
-    if (outcome.error) return this->abandon(outcome.error), true;
-    this->value_ = decode<R>(outcome.values);
-    this->complete();
-    return true;
-  }
+  using Answer<R>::Answer;
 
  private:
-  std::string arguments_;
+  void take(Decoder& in, const Job::Chunk&) override { this->value_ = in.template get<R>(); }
 };
 
 template <class R>
 class MapJob : public Answer<std::vector<R>> {
  public:
   MapJob(std::string function, Chunks chunks, Callbacks<std::vector<R>> callbacks)
-      : Answer<std::vector<R>>(std::move(function), std::move(callbacks)),
-        chunks_(std::move(chunks)),
-        missing_(chunks_.count()) {
-    this->value_.resize(chunks_.items);
-  }
-  Job::Chunk chunk(std::size_t number) const override { return chunks_.chunk(number); }
-  // Complete only when every chunk has reported, even after a failure; the failure that arrived first is the one that
-  // is told.
-  bool accept(std::size_t number, const Outcome& outcome) override {
-    const Job::Chunk chunk = chunks_.chunk(number);
-    if (outcome.error) {
-      if (!this->error_) this->error_ = outcome.error;
-    } else {
-      Decoder in(outcome.values);
-      for (std::size_t i = 0; i < chunk.items; ++i) this->value_[chunk.first + i] = in.template get<R>();
-      in.finish();
-    }
-    if (--missing_ > 0) return false;
-    this->complete();
-    return true;
+      : Answer<std::vector<R>>(std::move(function), std::move(chunks), std::move(callbacks)) {
+    this->value_.resize(this->chunks_.items);
   }
 
  private:
-  const Chunks chunks_;
-  std::size_t missing_;
+  void take(Decoder& in, const Job::Chunk& chunk) override {
+    for (std::size_t i = 0; i < chunk.items; ++i) this->value_[chunk.first + i] = in.template get<R>();
+  }
 };
 
 /// The handle of an asynchronous call. May be copied, and dropped before the answer is there. Each get() gives a copy

@@ -1,14 +1,13 @@
 #include "starter.hpp"
 
-#include <sched.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <stdexcept>
 
+#include "common/machine/placement.hpp"
 #include "task.hpp"
 
 namespace lab::pool {
@@ -29,8 +28,7 @@ const bool known = start::register_entry("pool process", settle_in);
 int allowed_cpus() {
   if (const char* asked = std::getenv("PYTHON_CPU_COUNT"); asked != nullptr && std::atoi(asked) > 0)
     return std::atoi(asked);
-  cpu_set_t cpus;
-  return ::sched_getaffinity(0, sizeof cpus, &cpus) == 0 ? CPU_COUNT(&cpus) : 1;
+  return static_cast<int>(bound_to().size());
 }
 
 Starter::Starter(const Options& options) : vehicle_(options.vehicle), nursery_(options.nursery) {
@@ -40,9 +38,7 @@ Starter::Starter(const Options& options) : vehicle_(options.vehicle), nursery_(o
   if (!options.initializer.empty()) thunk_named(options.initializer);  // throws when nobody knows it
   if (vehicle_ == Vehicle::processes && start::self().daemon)
     throw std::logic_error("daemonic processes are not allowed to have children");
-  struct sigaction present {};
-  ::sigaction(SIGPIPE, nullptr, &present);
-  if (present.sa_handler == SIG_DFL) std::signal(SIGPIPE, SIG_IGN);
+  ignore_vanished_readers();
   if (vehicle_ == Vehicle::processes && nursery_ == nullptr) {
     own_ = std::make_unique<start::Nursery>();
     nursery_ = own_.get();

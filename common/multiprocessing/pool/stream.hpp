@@ -3,12 +3,11 @@
 
 #include <map>
 
-#include "job.hpp"
-#include "task.hpp"
+#include "chunks.hpp"
 
 namespace lab::pool {
 
-/// Chunks come in from the reader of the input (read_input), replies from the result handler; parts go out to who takes
+/// Chunks come in from the reader of the input (read), replies from the result handler; parts go out to who takes
 /// the results.
 template <class R>
 class Stream : public Job {
@@ -23,37 +22,46 @@ class Stream : public Job {
 
   // The reader's side. add() gives the chunk's number, after waiting while `ahead` chunks have been read that nobody
   // has taken; none when nobody wants it any more.
-  std::optional<std::size_t> add(std::string arguments, std::size_t items, std::size_t ahead) {
+  std::optional<std::size_t> add(std::string arguments, std::size_t items, std::size_t ahead,
+                                 std::exception_ptr refused = nullptr) {
     auto held = lock();
     const auto room = [&] { return added_ - taken_ < ahead || (read_on_ && !dropped_); };
     wait_until(held, {}, [&] { return stopped_ || dropped_ || room(); });
     if (stopped_ || !room()) return std::nullopt;
-    chunks_.emplace(added_, Waiting{std::move(arguments), items});
+    chunks_.emplace(added_, Unanswered{std::move(arguments), items, std::move(refused)});
     return added_++;
   }
   /// The input has ended, by itself or by an error, which takes the next place. True when that completes the job.
   bool end(std::exception_ptr error) {
     const std::lock_guard lock(mutex_);
-    if (error && !stopped_) park(added_++, {{}, error});
+    if (stopped_) return false;
+    if (error) store(added_++, {{}, error});
     total_ = added_;
     changed_.notify_all();
     return arrived_ == total_;
   }
-  bool stopped() const {
-    const auto held = lock();
-    return stopped_;
+  /// Reads the input, and tells of each chunk. An error of the input takes the place of the chunk it was to be part of.
+  template <class Input, class Give>
+  bool read(Input& input, std::size_t ahead, Give give) {
+    const auto put = [](Encoder& out, const auto& item) { out.put(item); };
+    const auto full = [&](std::string& bytes, std::size_t items, std::exception_ptr refused) {
+      const auto chunk = add(std::exchange(bytes, {}), items, ahead, std::move(refused));
+      if (chunk) give(*chunk);
+      return chunk.has_value();  // else nobody will take what is read from here on
+    };
+    return end(attempt([&] { cut(input, size_, 1, put, full); }));
   }
-  void stop() override { raise(stopped_); }
-  void read_on() override { raise(read_on_); }
+  void stop() override { set(stopped_); }
+  void read_on() override { set(read_on_); }
   /// Nobody holds its Results any more. In a forked copy nobody reads, either.
   void drop() {
-    if (::getpid() == owner_) raise(dropped_);
+    if (::getpid() == owner_) set(dropped_);
   }
 
   Chunk chunk(std::size_t number) const override {
     const std::lock_guard lock(mutex_);
-    const Waiting& waiting = chunks_.at(number);
-    return {waiting.arguments, number * size_, waiting.items};
+    const Unanswered& one = chunks_.at(number);
+    return {one.arguments, number * size_, one.items, one.refused};
   }
   bool accept(std::size_t number, const Outcome& outcome) override {
     Part part{{}, outcome.error};
@@ -64,7 +72,7 @@ class Stream : public Job {
     }
     const std::lock_guard lock(mutex_);
     chunks_.erase(number);
-    park(number, std::move(part));
+    store(number, std::move(part));
     return arrived_ == total_;
   }
   void publish() override {}  // it has no callbacks
@@ -78,16 +86,16 @@ class Stream : public Job {
   /// The next part in order (of input, or of arrival); none at the end. Throws TimeoutError.
   std::optional<Part> take(const Timeout& timeout) {
     auto held = lock();
-    if (!wait_until(held, timeout, [&] { return parked_.contains(taken_) || taken_ == total_ || abandoned_; }))
+    if (!wait_until(held, timeout, [&] { return stored_.contains(taken_) || taken_ == total_ || abandoned_; }))
       throw TimeoutError();
-    const auto found = parked_.find(taken_);
-    if (found == parked_.end()) {
+    const auto found = stored_.find(taken_);
+    if (found == stored_.end()) {
       if (taken_ == total_) return std::nullopt;
       total_ = taken_;  // the error once, then the end
       return Part{{}, abandoned_};
     }
     Part part = std::move(found->second);
-    parked_.erase(found);
+    stored_.erase(found);
     ++taken_;
     changed_.notify_all();  // the reader may be waiting for room
     return part;
@@ -95,26 +103,27 @@ class Stream : public Job {
   std::size_t size() const { return size_; }
 
  private:
-  struct Waiting {
+  struct Unanswered {
     std::string arguments;
     std::size_t items;
+    std::exception_ptr refused;
   };
-  void raise(bool& flag) {
+  void set(bool& flag) {
     const std::lock_guard lock(mutex_);
     flag = true;
     changed_.notify_all();
   }
-  // Under one key or the other the next part is always parked_[taken_].
-  void park(std::size_t number, Part part) {
-    parked_.emplace(ordered_ ? number : arrived_, std::move(part));
+  // Under one key or the other the next part is always stored_[taken_].
+  void store(std::size_t number, Part part) {
+    stored_.emplace(ordered_ ? number : arrived_, std::move(part));
     ++arrived_;
     changed_.notify_all();
   }
 
   const std::size_t size_;
   const bool ordered_;
-  std::map<std::size_t, Waiting> chunks_;  // not yet answered
-  std::map<std::size_t, Part> parked_;     // answered, not yet taken
+  std::map<std::size_t, Unanswered> chunks_;
+  std::map<std::size_t, Part> stored_;  // answered, not yet taken
   std::size_t added_ = 0, arrived_ = 0, taken_ = 0;
   std::optional<std::size_t> total_;  // known once the input has ended
   std::exception_ptr abandoned_;

@@ -15,8 +15,7 @@ namespace {
 struct Book {
   std::mutex mutex;
   std::map<std::string, Thunk> thunks;
-  std::map<std::type_index, std::string> names;
-  std::map<std::string, Reviver> revivers;
+  std::map<std::string, std::pair<std::type_index, Reviver>> errors;
 };
 Book& book() {
   static Book& one = *new Book;  // never destroyed: a worker thread may outlive the statics
@@ -58,17 +57,16 @@ const Thunk& thunk_named(const std::string& name) {
 
 void add_error(const std::type_info& type, const std::string& name, Reviver reviver) {
   const std::lock_guard lock(book().mutex);
-  const bool fresh = book().revivers.emplace(name, std::move(reviver)).second;
-  const auto known_as = book().names.find(type);
-  if (!fresh && (known_as == book().names.end() || known_as->second != name))
+  const auto [entry, fresh] = book().errors.emplace(name, std::pair(std::type_index(type), std::move(reviver)));
+  if (!fresh && entry->second.first != type)
     throw std::invalid_argument(fmt::format("there is another type of error of the name \"{}\"", name));
-  book().names.insert_or_assign(type, name);
 }
 
 std::string encode_error(const std::exception& error, const std::string& traceback) {
   const std::lock_guard lock(book().mutex);
-  const auto name = book().names.find(typeid(error));
-  if (name != book().names.end()) return encode(name->second, error.what(), traceback);
+  for (const auto& [name, known] : book().errors) {
+    if (known.first == typeid(error)) return encode(name, error.what(), traceback);
+  }
   return encode("TaskError", readable(typeid(error)) + ": " + error.what(), traceback);
 }
 
@@ -79,9 +77,9 @@ std::exception_ptr decode_error(std::string_view bytes) {
   Reviver reviver;
   {
     const std::lock_guard lock(book().mutex);
-    const auto found = book().revivers.find(name);
-    if (found == book().revivers.end()) throw MessageError("message holds an error of the unknown type " + name);
-    reviver = found->second;
+    const auto found = book().errors.find(name);
+    if (found == book().errors.end()) throw MessageError("message holds an error of the unknown type " + name);
+    reviver = found->second.second;
   }
   return reviver(text, traceback);
 }

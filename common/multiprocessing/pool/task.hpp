@@ -107,5 +107,15 @@ std::exception_ptr decode_error(std::string_view bytes);
 
 /// The sentence of any error.
 std::string sentence_of(const std::exception_ptr& error);
+/// What `body` throws; null when it throws nothing.
+template <class Body>
+std::exception_ptr attempt(Body body) {
+  try {
+    body();
+  } catch (...) {
+    return std::current_exception();
+  }
+  return nullptr;
+}
 
 }  // namespace lab::pool

@@ -12,10 +12,15 @@
 namespace lab::pool {
 namespace {
 
-const char* const kNoException = "something that is no std::exception";
-
-std::string words_of(const start::Exit& exit) {
-  return exit.text.empty() ? fmt::format("status {}", exit.status) : "the words: " + exit.text;
+std::string words_of(const std::exception_ptr& thrown) {
+  try {
+    std::rethrow_exception(thrown);
+  } catch (const start::Exit& exit) {
+    return "start::Exit: it asked to end its worker with " +
+           (exit.text.empty() ? fmt::format("status {}", exit.status) : "the words: " + exit.text);
+  } catch (...) {
+    return sentence_of(thrown);
+  }
 }
 
 }  // namespace
@@ -82,19 +87,12 @@ int serve(const WorkerPlan& plan, int tasks, int replies, Begun& begun) {
   // milliseconds later.
   const sched_param none{};
   ::sched_setscheduler(0, SCHED_BATCH, &none);
-  std::optional<std::string> failure;
-  try {
-    if (plan.cpu >= 0) bind_to(std::array{plan.cpu});
-    if (!plan.initializer.empty()) run_initializer(plan.initializer, plan.initargs);
-  } catch (const std::exception& error) {
-    failure = error.what();
-  } catch (const start::Exit& exit) {
-    failure = "it asked to end its worker with " + words_of(exit);
-  } catch (...) {
-    failure = kNoException;
-  }
-  if (failure) {
-    answer(0, plan.initializer, [&] { reply.bytes += static_cast<char>(Reply::initializer_failed) + *failure; });
+  if (const auto thrown = attempt([&] {
+        if (plan.cpu >= 0) bind_to(std::array{plan.cpu});
+        if (!plan.initializer.empty()) run_initializer(plan.initializer, plan.initargs);
+      })) {
+    answer(0, plan.initializer,
+           [&] { reply.bytes += static_cast<char>(Reply::initializer_failed) + words_of(thrown); });
     return 1;
   }
   begun.ready.store(1);
@@ -110,16 +108,9 @@ int serve(const WorkerPlan& plan, int tasks, int replies, Begun& begun) {
       if (!begun.begin(number)) continue;  // an idle worker has got it instead
       answer(number, task, [&] {
         const std::size_t head = reply.bytes.size();
-        const auto failed = [&](const std::string& how) {
+        if (const auto thrown = attempt([&] { run_chunk(task, items, in, reply); })) {
           reply.bytes.resize(head);
-          reply.bytes += error_reply(task, TaskError(how));
-        };
-        try {
-          run_chunk(task, items, in, reply);
-        } catch (const start::Exit& exit) {
-          failed("start::Exit: the task asked to end its worker with " + words_of(exit));
-        } catch (...) {
-          failed(std::string("the task threw ") + kNoException);
+          reply.bytes += error_reply(task, TaskError(words_of(thrown)));
         }
       });
     }

@@ -7,11 +7,12 @@
 
 #include "common/os/say.hpp"
 #include "engine.hpp"
+#include "task.hpp"
 
 namespace lab::pool {
 
 // In the result handler.
-void Engine::bury(Worker& worker, std::size_t at) {
+void Engine::reap(Worker& worker, std::size_t at) {
   while (receive(worker)) {  // what it had finished is in its pipe
   }
   const auto exit_code = worker.child->take_exit_code();
@@ -29,7 +30,7 @@ void Engine::bury(Worker& worker, std::size_t at) {
     const std::lock_guard lock(mutex_);
     worker.pipeline.take_back(queue_, 0);
     std::swap(last, worker.pipeline), std::swap(gone, worker.child);
-    if (broken_.empty()) broken_ = why_hopeless(worker, at, how, nursery_lost || *exit_code == -SIGKILL);
+    if (broken_.empty()) broken_ = why_broken(worker, at, how, nursery_lost || *exit_code == -SIGKILL);
     worker.end = how;
     worker.alive = false;  // from here on it is the worker handler's
     changed_.notify_all();
@@ -46,7 +47,7 @@ void Engine::bury(Worker& worker, std::size_t at) {
 }
 
 // Why it makes no sense to start another; empty: it does.
-std::string Engine::why_hopeless(const Worker& worker, std::size_t at, const std::string& how, bool killed) {
+std::string Engine::why_broken(const Worker& worker, std::size_t at, const std::string& how, bool killed) {
   // Who was killed has hardly failed by itself, but one that always is (out of memory, say) must come to an end too.
   constexpr int most_failed = 3, most_killed = 300;
   int& count = killed ? killed_starts_ : failed_starts_;
@@ -74,28 +75,20 @@ void Engine::handle_workers() {
     while (workers_[at].alive) ++at;
     starting_ = true;
     lock.unlock();
-    std::string refusal;
-    Worker worker;
-    try {
-      worker = start_worker(at);
-    } catch (const std::exception& error) {
-      refusal = error.what();
-    }
-    lock.lock();
+    const auto refused = attempt([&] {
+      Worker worker = start_worker(at);
+      lock.lock();
+      install(at, std::move(worker));
+      dispatch();
+    });
+    if (!lock.owns_lock()) lock.lock();
     starting_ = false;
-    if (refusal.empty()) {
-      try {
-        install(at, std::move(worker));
-        dispatch();
-      } catch (const std::exception& error) {
-        refusal = error.what();
-      }
-    }
     if (over()) wake();
-    if (refusal.empty()) {
+    if (!refused) {
       said = false;
       continue;
     }
+    const std::string refusal = sentence_of(refused);
     const std::size_t left = living();
     const std::string& how = workers_[at].end;
     if (left == 0) {
