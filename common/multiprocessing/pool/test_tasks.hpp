@@ -27,7 +27,7 @@ inline std::atomic<int>* seen() {
   static const SharedArray<std::atomic<int>> counts(4096);  // first called before the nursery is forked
   return counts.begin();
 }
-inline bool eventually(const std::function<bool()>& condition, std::chrono::seconds within = kSoon) {
+inline bool eventually(const std::function<bool()>& condition, std::chrono::milliseconds within = kSoon) {
   for (const Deadline deadline = Clock::now() + within; Clock::now() < deadline; std::this_thread::sleep_for(1ms)) {
     if (condition()) return true;
   }
