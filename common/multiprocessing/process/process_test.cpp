@@ -9,9 +9,10 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <csignal>
+#include <deque>
 #include <fstream>
-#include <list>
 #include <set>
 #include <thread>
 
@@ -245,15 +246,16 @@ TEST_P(EachMethod, JoinWithTimeoutTellsNothingAndTheExitCodeAll) {
 }
 
 TEST(Process, AsLongAsItTakesIsNoTimeoutInAnyUnit) {
-  std::list<Patient> patients;  // started by this thread, for they die with it
+  std::deque<Patient> patients;  // started by this thread, for they die with it
   for (std::size_t i = 0; i < std::size(kAsLongAsItTakes); ++i) patients.emplace_back(Method::fork);
+  std::atomic<std::size_t> at = 0;
   expect_no_timeout(
       [&](Timeout timeout) {
-        patients.front().process.join(timeout);
-        EXPECT_EQ(patients.front().process.exit_code(), 0);
-        patients.pop_front();
+        patients[at].process.join(timeout);
+        EXPECT_EQ(patients[at].process.exit_code(), 0);
+        ++at;
       },
-      [&] { patients.front().tell(); });
+      [&] { patients[at].tell(); });
 }
 
 TEST(Process, ThoseMadeByManyThreadsHaveNamesOfTheirOwn) {
