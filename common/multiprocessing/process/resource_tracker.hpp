@@ -34,7 +34,10 @@ class ResourceTracker {
   ResourceTracker() = default;
   ResourceTracker(const ResourceTracker&) = delete;
   ResourceTracker& operator=(const ResourceTracker&) = delete;
-  ~ResourceTracker() { stop(); }
+  ~ResourceTracker() {
+    stop();
+    mutex_.forget();
+  }
 
   /// That of this program: workers are given its socket, whichever way they are started. (A child forked before it runs,
   /// as in CPython, starts one of its own.)
