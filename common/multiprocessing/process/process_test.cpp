@@ -13,6 +13,7 @@
 #include <csignal>
 #include <deque>
 #include <fstream>
+#include <latch>
 #include <set>
 #include <thread>
 
@@ -259,18 +260,21 @@ TEST(Process, AsLongAsItTakesIsNoTimeoutInAnyUnit) {
 }
 
 TEST(Process, ThoseMadeByManyThreadsHaveNamesOfTheirOwn) {
+  constexpr int kEach = 20'000;
   std::array<std::vector<std::string>, 4> names;
+  std::latch gate(names.size());  // one that is done before the next begins proves nothing
   {
     std::vector<std::jthread> threads;
     for (auto& mine : names) {
-      threads.emplace_back([&mine] {
-        for (int i = 0; i < 2000; ++i) mine.push_back(Process(Method::thread, "act").name());
+      threads.emplace_back([&] {
+        gate.arrive_and_wait();
+        for (int i = 0; i < kEach; ++i) mine.push_back(Process(Method::thread, "act").name());
       });
     }
   }
   std::set<std::string> distinct;
   for (const auto& mine : names) distinct.insert(mine.begin(), mine.end());
-  EXPECT_EQ(distinct.size(), 8000u);
+  EXPECT_EQ(distinct.size(), names.size() * kEach);
 }
 
 // What another thread has locked at the moment of a fork is locked in the child for ever, unless the lock is renewed.
