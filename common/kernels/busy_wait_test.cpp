@@ -14,7 +14,7 @@ TEST(BusyWait, EndsAtZero) {
 TEST(BusyWait, EveryCountIsExecuted) {
   const auto counting = [](std::uint64_t n) { return lab::instructions([n] { return lab::busy_wait(n); }); };
   const long few = counting(128), twice = counting(256), many = counting(1280);
-  if (few < 0) GTEST_SKIP() << "ptrace is not permitted here";
+  if (few < 0) GTEST_SKIP() << "instructions cannot be counted here";
   EXPECT_GE(twice - few, 128 * 2) << "at least a subtraction and a branch a count";
   EXPECT_EQ(many - few, 9 * (twice - few)) << "the cost must be linear in n";
 }

@@ -107,7 +107,7 @@ TEST(Search, AFlagCostsNothingBetweenPolls) {
     });
   };
   const long few = executed(1021, never, NoFlag()), many = executed(2021, never, NoFlag());
-  if (few < 0) GTEST_SKIP() << "ptrace is not permitted here";
+  if (few < 0) GTEST_SKIP() << "instructions cannot be counted here";
   EXPECT_GE(many - few, 500 * 3) << "at least a remainder, a comparison and a branch a candidate";
   EXPECT_EQ(executed(2021, never, Watched()) - executed(1021, never, Watched()), many - few);
   // Nine polls more, with what surrounds them: a block's length, its end, the count of polls.

@@ -22,7 +22,7 @@ class Timeout {
   }
 
   explicit operator bool() const { return wait_.has_value(); }
-  Deadline deadline() const { return wait_ ? Clock::now() + *wait_ : Deadline::max(); }
+  Deadline deadline(Deadline since = Clock::now()) const { return wait_ ? since + *wait_ : Deadline::max(); }
 
  private:
   std::optional<std::chrono::nanoseconds> wait_;

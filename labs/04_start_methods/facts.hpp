@@ -49,9 +49,14 @@ inline int crash_in_a_thread(std::string_view, std::span<Descriptor>) {
   return 0;
 }
 
-inline std::timed_mutex held_by_a_thread;
+inline std::mutex held_by_a_thread;
 inline int take_the_lock(std::string_view, std::span<Descriptor>) {
-  return held_by_a_thread.try_lock_for(100ms) ? (held_by_a_thread.unlock(), 0) : 1;
+  for (const Deadline deadline = Clock::now() + 100ms; !held_by_a_thread.try_lock();) {
+    if (Clock::now() > deadline) return 1;
+    std::this_thread::sleep_for(1ms);
+  }
+  held_by_a_thread.unlock();
+  return 0;
 }
 
 // Makes a segment and a semaphore, says so and waits to be killed. "tracked": with a resource tracker of its own.

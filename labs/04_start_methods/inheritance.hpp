@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
@@ -51,7 +52,7 @@ struct Inherited {
 };
 
 inline constexpr const char* kVariable = "LAB_INHERITED";
-inline int value = 0;
+inline std::atomic<int> value = 0;  // a thread looks at it as well
 inline std::mutex lock;
 
 inline int look(std::string_view argument, std::span<Descriptor> out) {

@@ -26,11 +26,11 @@
 #include "common/os/futex.hpp"
 #include "common/os/mapping.hpp"
 #include "common/os/say.hpp"
+#include "common/os/timeout.hpp"
 
 namespace lab::queues {
 
 using std::chrono::nanoseconds;
-inline constexpr nanoseconds kForever = nanoseconds::max();
 
 /// No item came, no slot became free in time: queue.Empty and queue.Full.
 struct Empty : std::runtime_error {
@@ -44,10 +44,6 @@ struct Misuse : std::logic_error {
   using std::logic_error::logic_error;
 };
 
-inline Deadline deadline_in(nanoseconds timeout) {
-  return Clock::now() + std::clamp<nanoseconds>(timeout, nanoseconds(0), std::chrono::hours(24));
-}
-
 /// multiprocessing.Semaphore, and with a value of 1 its Lock: a POSIX semaphore in memory shared over fork.
 /// TRAP: it counts, and does not know whom it let in. Whoever is killed in there never lets the next one in.
 class Semaphore {
@@ -55,14 +51,14 @@ class Semaphore {
   explicit Semaphore(unsigned value = 1) {
     if (::sem_init(&*semaphore_, 1, value) < 0) throw_errno("cannot make a semaphore");
   }
-  bool acquire(nanoseconds timeout = kForever) {
+  bool acquire(Timeout timeout = {}) {
     if (::sem_trywait(&*semaphore_) == 0) return true;
     const std::int64_t begin = now_ns();
-    const auto end = nanoseconds(deadline_in(timeout).time_since_epoch()).count();
+    const auto end = nanoseconds(timeout.deadline().time_since_epoch()).count();
     const timespec until{end / 1'000'000'000, end % 1'000'000'000};
     int failed = 0;
     do {
-      failed = timeout == kForever ? ::sem_wait(&*semaphore_) : ::sem_clockwait(&*semaphore_, CLOCK_MONOTONIC, &until);
+      failed = timeout ? ::sem_clockwait(&*semaphore_, CLOCK_MONOTONIC, &until) : ::sem_wait(&*semaphore_);
     } while (failed && errno == EINTR);
     blocked_ns += now_ns() - begin;
     return failed == 0;
@@ -142,21 +138,21 @@ class Queue : protected SimpleQueue<T> {
 
   /// Takes a slot and returns. TRAP: the item is encoded later, by the feeder: what goes wrong then is printed, and put
   /// has long returned. (Python keeps a reference until then, so that a list changed after put may go out changed.)
-  void put(T item, nanoseconds timeout = kForever) {
+  void put(T item, Timeout timeout = {}) {
     if (closed_) throw Misuse("put into a closed queue");
     if (!slots_.acquire(timeout)) throw Full();
     if (!mine()) start_feeder();
     feeder_->put(std::move(item));
   }
 
-  T get(nanoseconds timeout = kForever) {
+  T get(Timeout timeout = {}) {
     if (closed_) throw Misuse("get from a closed queue");
-    const Deadline deadline = deadline_in(timeout);
+    const Deadline deadline = timeout.deadline();
     if (!read_lock_.acquire(timeout)) throw Empty();
     std::string bytes;
     {
       const Hold hold(read_lock_, std::adopt_lock);  // TRAP: as in SimpleQueue
-      if (timeout != kForever && !reader_.poll(deadline - Clock::now())) throw Empty();
+      if (timeout && !reader_.poll(deadline - Clock::now())) throw Empty();
       bytes = reader_.recv_bytes();
       slots_.release();
     }
@@ -252,7 +248,7 @@ template <class T>
 class JoinableQueue : public Queue<T> {
  public:
   using Queue<T>::Queue;
-  void put(T item, nanoseconds timeout = kForever) {
+  void put(T item, Timeout timeout = {}) {
     unfinished_->fetch_add(1);  // before anybody can get it, and call it done
     try {
       Queue<T>::put(std::move(item), timeout);
@@ -271,8 +267,8 @@ class JoinableQueue : public Queue<T> {
   }
   /// Waits until each item that was put is done; false at the timeout (Python's has none). TRAP: a consumer that is
   /// killed with an item in its hand never calls task_done, and join waits for ever.
-  bool join(nanoseconds timeout = kForever) {
-    const Deadline deadline = deadline_in(timeout);
+  bool join(Timeout timeout = {}) {
+    const Deadline deadline = timeout.deadline();
     while (const std::uint32_t left = unfinished_->load()) {
       if (Clock::now() >= deadline) return false;
       futex_wait(*unfinished_, left, deadline);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "common/os/test_child.hpp"
+#include "common/os/test_timeouts.hpp"
 
 namespace lab::queues {
 namespace {
@@ -96,6 +97,32 @@ TEST(Queue, TheCapacityCountsWhatWasPutAndNotYetGot) {
   for (int i = 1; i <= 3; ++i) EXPECT_EQ(queue.get(seconds(30)), i);
   EXPECT_THROW(queue.get(seconds(0)), Empty);
   EXPECT_THROW(queue.get(milliseconds(30)), Empty);
+}
+
+TEST(Queue, AsLongAsItTakesIsNoTimeoutInAnyUnit) {
+  JoinableQueue<int> queue(1);
+  const auto put = [&] { queue.put(1, seconds(30)); };
+  const auto get = [&] { EXPECT_EQ(queue.get(seconds(30)), 1); };
+  expect_no_timeout([&](Timeout timeout) { EXPECT_EQ(queue.get(timeout), 1); }, put);
+  put();
+  expect_no_timeout([&](Timeout timeout) { queue.put(1, timeout); }, get);
+  for (const Timeout& nothing : kNoTime) {
+    EXPECT_THROW(queue.put(1, nothing), Full);
+    EXPECT_FALSE(queue.join(nothing));
+  }
+  get();
+  for (const Timeout& nothing : kNoTime) EXPECT_THROW(queue.get(nothing), Empty);
+}
+
+TEST(JoinableQueue, JoinsInAsLongAsItTakes) {
+  JoinableQueue<int> queue;
+  queue.put(1);
+  expect_no_timeout(
+      [&](Timeout timeout) {
+        EXPECT_TRUE(queue.join(timeout));
+        queue.put(1);
+      },
+      [&] { queue.task_done(); });
 }
 
 TEST(Queue, EmptyAsksThePipeAndQsizeTheSlots) {

@@ -13,6 +13,7 @@
 #include "common/os/team.hpp"
 #include "common/os/test_child.hpp"
 #include "common/os/test_faults.hpp"
+#include "common/os/test_timeouts.hpp"
 
 namespace lab::pipe {
 namespace {
@@ -54,6 +55,20 @@ TEST_P(RingOf, FullAndEmptyAreToldApart) {
   EXPECT_THROW(receiver.recv(kSoon), TimedOut) << "empty again, and what was not sent is not there";
   sender.send("on", kSoon);
   EXPECT_EQ(receiver.recv(kSoon), "on");
+}
+
+TEST_P(RingOf, AsLongAsItTakesIsNoTimeoutInAnyUnit) {
+  const Ring ring(kSmall, GetParam());
+  RingSender sender(ring);
+  RingReceiver receiver(ring);
+  const std::string fills_it = pattern(kSmall - 4, 1);
+  expect_no_timeout([&](Timeout timeout) { EXPECT_EQ(receiver.recv(timeout), fills_it); },
+                    [&] { sender.send(fills_it); });
+  for (const Timeout& nothing : kNoTime) EXPECT_THROW(receiver.recv(nothing), TimedOut);
+  sender.send(fills_it);
+  expect_no_timeout([&](Timeout timeout) { sender.send(fills_it, timeout); },
+                    [&] { EXPECT_EQ(receiver.recv(), fills_it); });
+  for (const Timeout& nothing : kNoTime) EXPECT_THROW(sender.send(fills_it, nothing), TimedOut);
 }
 
 TEST_P(RingOf, LongerMessagesThanTheRingPassInPieces) {

@@ -9,6 +9,7 @@
 #include "common/os/children.hpp"
 #include "common/os/team.hpp"
 #include "common/os/test_faults.hpp"
+#include "common/os/test_timeouts.hpp"
 
 namespace lab::pipe {
 namespace {
@@ -19,14 +20,23 @@ using Positions = std::vector<std::size_t>;
 
 TEST(WaitMany, AsLongAsItTakesIsNoTimeoutInAnyUnit) {
   auto [receiver, sender] = one_way();
-  for (const Timeout timeout : {Timeout(std::chrono::seconds::max()), Timeout(std::chrono::hours::max()), Timeout()}) {
-    const std::jthread later([&to = sender] {
-      std::this_thread::sleep_for(std::chrono::milliseconds(20));
-      to.send(1);
-    });
-    EXPECT_EQ(wait_many({receiver}, timeout).size(), 1u);
-    EXPECT_TRUE(receiver.poll(timeout));
-    EXPECT_EQ(receiver.recv<int>(), 1);
+  const auto send = [&to = sender] { to.send(1); };
+  const auto take = [&from = receiver] { EXPECT_EQ(from.recv<int>(), 1); };
+  expect_no_timeout(
+      [&, &from = receiver](Timeout timeout) {
+        EXPECT_EQ(wait_many({from}, timeout).size(), 1u);
+        take();
+      },
+      send);
+  expect_no_timeout(
+      [&, &from = receiver](Timeout timeout) {
+        EXPECT_TRUE(from.poll(timeout));
+        take();
+      },
+      send);
+  for (const Timeout& nothing : kNoTime) {
+    EXPECT_EQ(wait_many({receiver}, nothing), Positions{});
+    EXPECT_FALSE(receiver.poll(nothing));
   }
 }
 

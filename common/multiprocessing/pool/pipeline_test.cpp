@@ -58,8 +58,10 @@ TEST_F(SentAhead, MoreIsSentAheadWhileRepliesComeFast) {
 
 TEST_F(SentAhead, WhatTheWorkerHasNotBegunIsTakenBackInOrder) {
   send(4);
+  EXPECT_EQ(pipeline.had(), 4u);
   std::deque<Waiting> queue{{job, 4, 8}};
   pipeline.take_back(queue, 1);
+  EXPECT_EQ(pipeline.had(), 1u) << "what was taken back it has not had";
   ASSERT_EQ(queue.size(), 4u);
   for (std::size_t i = 0; i < 4; ++i) EXPECT_EQ(queue[i].next, i + 1);
   EXPECT_EQ(pipeline.in_flight().size(), 1u);

@@ -27,7 +27,7 @@ inline std::atomic<int>* seen() {
   static const SharedArray<std::atomic<int>> counts(4096);  // first called before the nursery is forked
   return counts.begin();
 }
-inline bool eventually(const std::function<bool()>& condition, std::chrono::seconds within = kSoon) {
+inline bool eventually(const std::function<bool()>& condition, std::chrono::milliseconds within = kSoon) {
   for (const Deadline deadline = Clock::now() + within; Clock::now() < deadline; std::this_thread::sleep_for(1ms)) {
     if (condition()) return true;
   }
@@ -134,8 +134,8 @@ inline void initializer_has_bad_luck(int flag) {  // is killed a few times, then
 inline int pool_in_a_task(int) { return Pool({.processes = 1}).size(); }
 inline int entry(std::string_view, std::span<Descriptor>) { return 0; }
 inline void process_in_a_task(int) { start::Process(start::Method::fork, "nothing to do").start(); }
-inline Pool* of_the_parent = nullptr;
-inline int submit_to_the_parents_pool(int x) { return of_the_parent->apply<int>("square", x); }
+inline std::atomic<Pool*> of_the_parent = nullptr;
+inline int submit_to_the_parents_pool(int x) { return of_the_parent.load()->apply<int>("square", x); }
 struct Coin {
   int value = 0;
   explicit Coin(int with = 0) : value(with) {}

@@ -9,9 +9,11 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <csignal>
+#include <deque>
 #include <fstream>
-#include <limits>
+#include <latch>
 #include <set>
 #include <thread>
 
@@ -21,6 +23,7 @@
 #include "common/multiprocessing/process/test_methods.hpp"
 #include "common/os/children.hpp"
 #include "common/os/codec.hpp"
+#include "common/os/test_timeouts.hpp"
 
 namespace lab::start {
 namespace {
@@ -32,6 +35,8 @@ constexpr seconds kLimit(20);  // far more than anything here takes
 
 // What the workers of these tests do.
 
+void say(int out, const std::string& text) { write_all(out, std::as_bytes(std::span(text))); }
+
 int act(std::string_view what, std::span<Descriptor> in) {
   if (what == "throw") throw std::runtime_error("this error is expected");
   if (what == "throw an int") throw 5;
@@ -40,16 +45,14 @@ int act(std::string_view what, std::span<Descriptor> in) {
   if (what == "exit") throw Exit();
   if (what == "abort") std::abort();
   if (what == "pause") ::pause();
-  if (what == "wait 50 ms") std::this_thread::sleep_for(50ms);
   if (char told = 0; what == "wait until told" && ::read(in[0].get(), &told, 1) != 1) return 1;
   if (what == "ignore SIGTERM") {
     std::signal(SIGTERM, SIG_IGN);
+    say(in[0].get(), "x");
     ::pause();
   }
   return what == "return 7" ? 7 : 0;
 }
-
-void say(int out, const std::string& text) { write_all(out, std::as_bytes(std::span(text))); }
 
 int answer_value = 1;  // set by a test before it starts workers
 int answer(std::string_view what, std::span<Descriptor> out) {
@@ -80,13 +83,13 @@ int parent(std::string_view what, std::span<Descriptor> out) {
   if (kind == "daemons") {
     children.push_back({method, "act", "pause", {}, {.daemon = true}});
   }
-  if (kind == "stubborn daemons") children.push_back({method, "act", "ignore SIGTERM", {}, {.daemon = true}});
   static const auto [told, tell] = make_pipe();
+  if (kind == "stubborn daemons") children.push_back({method, "act", "ignore SIGTERM", {tell.get()}, {.daemon = true}});
   if (kind == "others") children.push_back({method, "act", "wait until told", {told.get()}});
   if (kind == "leaves") children.push_back({method, "act", "pause"});
   for (Process& child : children) child.start();
+  if (kind == "stubborn daemons") wait_for(told.get(), POLLIN, Clock::now() + kLimit);  // it ignores them from now on
   if (kind != "leaves") {
-    std::this_thread::sleep_for(20ms);
     at_process_exit(0, [fd] {
       say(fd, children[0].alive() ? "alive " : "ended ");
       say(tell.get(), "x");
@@ -128,6 +131,14 @@ int try_lock(std::string_view, std::span<Descriptor>) { return held.try_lock() ?
                                     register_entry("parent", parent) && register_entry("start_one", start_one) &&
                                     register_entry("finalizers", finalizers) && register_entry("try_lock", try_lock) &&
                                     register_entry("leave_a_child", leave_a_child);
+
+// A worker that ends when it is told to.
+struct Patient {
+  explicit Patient(Method method) : process(method, "act", "wait until told", {pipe.first.get()}) { process.start(); }
+  void tell() const { say(pipe.second.get(), "x"); }
+  std::pair<Descriptor, Descriptor> pipe = make_pipe();
+  Process process;
+};
 
 int run(Method method, const std::string& entry, const std::string& argument = "", std::vector<int> descriptors = {},
         bool daemon = false) {
@@ -184,11 +195,11 @@ TEST_P(EachProcess, SignalsAreNegativeExitCodesButAnInterruptIsAnError) {
 }
 
 TEST(Thread, CannotBeTerminated) {
-  Process thread(Method::thread, "act", "wait 50 ms");
-  thread.start();
-  EXPECT_THROW(thread.terminate(), std::logic_error);
-  thread.join(kLimit);
-  EXPECT_EQ(thread.exit_code(), 0);
+  Patient thread(Method::thread);
+  EXPECT_THROW(thread.process.terminate(), std::logic_error);
+  thread.tell();
+  thread.process.join(kLimit);
+  EXPECT_EQ(thread.process.exit_code(), 0);
 }
 
 TEST_P(EachMethod, BeforeStartThereIsNothingToJoin) {
@@ -224,46 +235,47 @@ TEST(Spawn, AnUnknownNameIsAnErrorInTheWorker) {
 }
 
 TEST_P(EachMethod, JoinWithTimeoutTellsNothingAndTheExitCodeAll) {
-  Process process(GetParam(), "act", "wait 50 ms");
-  process.start();
-  process.join(0s);
-  process.join(-5s);
+  Patient patient(GetParam());
+  Process& process = patient.process;
+  for (const Timeout& nothing : kNoTime) process.join(nothing);
   EXPECT_TRUE(process.alive());
   EXPECT_EQ(process.exit_code(), std::nullopt);
+  patient.tell();
   process.join();
   EXPECT_EQ(process.exit_code(), 0);
   process.join();  // again: returns at once
 }
 
 TEST(Process, AsLongAsItTakesIsNoTimeoutInAnyUnit) {
-  const auto ended = [](Timeout timeout) {
-    Process process(Method::fork, "act", "wait 50 ms");
-    process.start();
-    process.join(timeout);
-    const auto code = process.exit_code();
-    process.join();
-    return code;
-  };
-  for (const Timeout timeout : {Timeout(std::chrono::nanoseconds::max()), Timeout(seconds::max()),
-                                Timeout(std::chrono::hours::max()), Timeout(std::chrono::duration<double>(1e300)),
-                                Timeout(std::chrono::duration<double>(std::numeric_limits<double>::infinity()))}) {
-    EXPECT_EQ(ended(timeout), 0);
-  }
+  std::deque<Patient> patients;  // started by this thread, for they die with it
+  for (std::size_t i = 0; i < std::size(kAsLongAsItTakes); ++i) patients.emplace_back(Method::fork);
+  std::atomic<std::size_t> at = 0;
+  expect_no_timeout(
+      [&](Timeout timeout) {
+        patients[at].process.join(timeout);
+        EXPECT_EQ(patients[at].process.exit_code(), 0);
+        patients[at].process.join(kLimit);  // where that failed: until it is told
+        ++at;
+      },
+      [&] { patients[at].tell(); });
 }
 
 TEST(Process, ThoseMadeByManyThreadsHaveNamesOfTheirOwn) {
+  constexpr int kEach = 20'000;
   std::array<std::vector<std::string>, 4> names;
+  std::latch gate(names.size());  // one that is done before the next begins proves nothing
   {
     std::vector<std::jthread> threads;
     for (auto& mine : names) {
-      threads.emplace_back([&mine] {
-        for (int i = 0; i < 2000; ++i) mine.push_back(Process(Method::thread, "act").name());
+      threads.emplace_back([&] {
+        gate.arrive_and_wait();
+        for (int i = 0; i < kEach; ++i) mine.push_back(Process(Method::thread, "act").name());
       });
     }
   }
   std::set<std::string> distinct;
   for (const auto& mine : names) distinct.insert(mine.begin(), mine.end());
-  EXPECT_EQ(distinct.size(), 8000u);
+  EXPECT_EQ(distinct.size(), names.size() * kEach);
 }
 
 // What another thread has locked at the moment of a fork is locked in the child for ever, unless the lock is renewed.
@@ -280,7 +292,8 @@ TEST(Process, AForkedChildFindsTheLocksOfTrackerAndServerFree) {
       leave([] {
         ::alarm(20);
         ResourceTracker::shared().probe();
-        if (run(Method::forkserver, "act", "return 7") != 7) throw std::runtime_error("no worker from the parent's server");
+        if (run(Method::forkserver, "act", "return 7") != 7)
+          throw std::runtime_error("no worker from the parent's server");
       });
     }
     EXPECT_EQ(ChildProcess(child).wait(), 0);
@@ -288,9 +301,10 @@ TEST(Process, AForkedChildFindsTheLocksOfTrackerAndServerFree) {
 }
 
 TEST_P(EachMethod, OneThatRunsCannotBeClosedAndAClosedOneIsOfNoUse) {
-  Process process(GetParam(), "act", "wait 50 ms");
-  process.start();
+  Patient patient(GetParam());
+  Process& process = patient.process;
   EXPECT_THROW(process.close(), Misuse);
+  patient.tell();
   process.join(kLimit);
   process.close();
   process.close();
@@ -300,9 +314,10 @@ TEST_P(EachMethod, OneThatRunsCannotBeClosedAndAClosedOneIsOfNoUse) {
 }
 
 TEST_P(EachMethod, SentinelIsReadyAtTheEndAndStaysSo) {
-  Process process(GetParam(), "act", "wait 50 ms");
-  process.start();
+  Patient patient(GetParam());
+  Process& process = patient.process;
   EXPECT_FALSE(wait_for(process.sentinel(), POLLIN, Clock::now()));
+  patient.tell();
   EXPECT_TRUE(wait_for(process.sentinel(), POLLIN, Clock::now() + kLimit));
   for (int i = 0; i < 20; ++i) {
     Process brief(GetParam(), "act");
@@ -397,15 +412,15 @@ TEST_P(EachMethod, StartingAndAskingReapsWhatHasEnded) {
   Process first(GetParam(), "act");
   first.start();
   ASSERT_TRUE(wait_for(first.sentinel(), POLLIN, Clock::now() + kLimit));
-  Process second(GetParam(), "act", "wait 50 ms");
-  second.start();
+  Patient second(GetParam());
   const auto active = active_children();
   ASSERT_EQ(active.size(), 1u);
-  EXPECT_EQ(active[0].name(), second.name());
+  EXPECT_EQ(active[0].name(), second.process.name());
   if (GetParam() == Method::fork || GetParam() == Method::spawn) {
     EXPECT_EQ(::waitpid(first.pid(), nullptr, WNOHANG), -1);  // reaped already
   }
-  second.join(kLimit);
+  second.tell();
+  second.process.join(kLimit);
   EXPECT_TRUE(active_children().empty());
 }
 

@@ -94,9 +94,11 @@ void ResourceTracker::start() {
 
 int ResourceTracker::stop() {
   const std::lock_guard lock(mutex_.get());
+  // To the tracker this is end-of-file, even where a bystander that was forked meanwhile has the socket as well.
+  if (socket_ && process_.ours()) ::shutdown(socket_.get(), SHUT_RDWR);
   socket_.reset();
   const auto code = process_.wait(Clock::now() + std::chrono::seconds(5));
-  process_.let_go();  // others still need it, or it has ended
+  process_.let_go();  // it may be at work on a long list yet
   return code.value_or(-1);
 }
 

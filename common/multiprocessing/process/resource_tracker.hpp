@@ -1,6 +1,7 @@
 // Who removes the names of shared memory segments and semaphores when everybody who used them has been killed? A
 // process of its own, which holds nothing but the list: the other processes of the program write to its socket, and when
-// the last of them is gone it reads end-of-file and removes what was not taken off the list.
+// the last of them is gone, or the one that started it has stopped it, it reads end-of-file and removes what was not
+// taken off the list.
 #pragma once
 
 #include <cstdio>
@@ -33,7 +34,10 @@ class ResourceTracker {
   ResourceTracker() = default;
   ResourceTracker(const ResourceTracker&) = delete;
   ResourceTracker& operator=(const ResourceTracker&) = delete;
-  ~ResourceTracker() { stop(); }
+  ~ResourceTracker() {
+    stop();
+    mutex_.forget();
+  }
 
   /// That of this program: workers are given its socket, whichever way they are started. (A child forked before it runs,
   /// as in CPython, starts one of its own.)
@@ -53,8 +57,8 @@ class ResourceTracker {
   /// Uses the socket that the parent passed on.
   void adopt(Descriptor socket) { socket_ = std::move(socket); }
   pid_t pid() const { return process_.pid(); }
-  /// Closes our end; when this process started it, waits up to 5 s for its end and returns its exit status. Otherwise,
-  /// and when others still hold the socket, -1.
+  /// Closes our end. When this process started it, that ends it, whoever else still holds the socket: its exit status,
+  /// or -1 when it takes longer than 5 s. Otherwise -1.
   int stop();
 
  private:

@@ -10,10 +10,11 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <optional>
 
 #include "common/multiprocessing/process/process.hpp"
 #include "common/multiprocessing/process/test_main.hpp"
-#include "common/os/children.hpp"
+#include "common/os/test_child.hpp"
 
 namespace lab::start {
 namespace {
@@ -162,6 +163,19 @@ TEST(ResourceTracker, AKilledOneIsReplacedWithOneWarningAndWhatItKnewIsLost) {
   EXPECT_FALSE(segment_there(kept));
   EXPECT_TRUE(segment_there(lost));
   ::shm_unlink(lost.c_str());
+}
+
+// What holds its socket and does not know of it must not keep it, and its starter's end, waiting.
+TEST(ResourceTracker, EndsWithItsStarterBesideABystanderThatHoldsItsSocket) {
+  const std::string name = unique("beside");
+  std::optional<ChildProcess> bystander;
+  const Said said = run([&](ResourceTracker& tracker) {
+    make_segment(name);
+    tracker.add(kSegment, name);
+    bystander.emplace(lab::start_child([] { ::pause(); }));
+  });
+  EXPECT_EQ(said.status, ResourceTracker::leaks);
+  EXPECT_FALSE(segment_there(name));
 }
 
 // Creators that end in three ways, each with a tracker of its own: CPython removes the segment in all three.

@@ -40,7 +40,7 @@ class Feeder {
 
   /// Waits until all items are in the queue. While it waits it says every second for how many of them, and why: nobody
   /// takes any. Throws Full after `patience` without room for the next one; what was left is dropped then.
-  void finish(std::chrono::nanoseconds patience = kPatience) {
+  void finish(Timeout patience = kPatience) {
     std::unique_lock lock(mutex_);
     patience_ = patience;
     finished_ = true;
@@ -75,7 +75,7 @@ class Feeder {
       if (!error) {
         waiting_.pop_front();
         since = Clock::now();
-      } else if (!full || (finished_ && Clock::now() - since > patience_)) {
+      } else if (!full || (finished_ && Clock::now() > patience_.deadline(since))) {
         failed_ = error;
       }
     }
@@ -88,7 +88,7 @@ class Feeder {
   std::mutex mutex_;
   std::condition_variable more_, ended_;
   std::deque<std::string> waiting_;
-  std::chrono::nanoseconds patience_ = kPatience;
+  Timeout patience_ = kPatience;
   bool finished_ = false, done_ = false;
   std::exception_ptr failed_;
   std::thread thread_;

@@ -5,6 +5,7 @@
 #include <csignal>
 
 #include "common/os/test_child.hpp"
+#include "common/os/test_timeouts.hpp"
 
 namespace lab::queue {
 namespace {
@@ -34,6 +35,26 @@ TEST(Feeder, SaysWhyItWaitsAndThenGivesUp) {
   EXPECT_EQ(queue.get<int>(seconds(0)), 0);
   EXPECT_EQ(queue.get<int>(seconds(0)), 1);
   EXPECT_THROW(queue.get<int>(seconds(0)), Empty);
+}
+
+TEST(Feeder, FinishesInAsLongAsItTakesOrInNoTime) {
+  PacketQueue queue(1);
+  expect_no_timeout(
+      [&](Timeout patience) {
+        Feeder feeder(queue);
+        for (const int item : {1, 2}) feeder.put(item);
+        feeder.finish(patience);
+      },
+      [&] {
+        for (const int item : {1, 2}) EXPECT_EQ(queue.get<int>(seconds(30)), item);
+      },
+      milliseconds(250));  // it looks at the clock every 100 ms
+  for (const Timeout& nothing : kNoTime) {
+    PacketQueue full(1);
+    Feeder feeder(full);
+    for (const int item : {1, 2}) feeder.put(item);
+    EXPECT_THROW(feeder.finish(nothing), Full);
+  }
 }
 
 TEST(Feeder, ItsKilledProcessCostsWhatItHadNotPut) {

@@ -12,6 +12,7 @@
 
 #include "common/os/test_child.hpp"
 #include "common/os/test_faults.hpp"
+#include "common/os/test_timeouts.hpp"
 
 namespace lab::queue {
 namespace {
@@ -71,7 +72,40 @@ TYPED_TEST(EveryQueue, TimeoutsAreKept) {
   begin = Clock::now();
   EXPECT_THROW(queue.put_bytes("y", milliseconds(120)), Full);
   EXPECT_GE(Clock::now() - begin, milliseconds(120));
-  EXPECT_EQ(queue.get_bytes(std::chrono::nanoseconds::max()), "x");
+  EXPECT_EQ(queue.get_bytes(), "x");
+}
+
+TYPED_TEST(EveryQueue, AsLongAsItTakesIsNoTimeoutInAnyUnit) {
+  TypeParam queue(1);
+  const auto put = [&] { queue.put(1, seconds(30)); };
+  const auto get = [&] { EXPECT_EQ(queue.template get<int>(seconds(30)), 1); };
+  expect_no_timeout([&](Timeout timeout) { EXPECT_EQ(queue.template get<int>(timeout), 1); }, put);
+  put();
+  expect_no_timeout([&](Timeout timeout) { queue.put(1, timeout); }, get);
+  for (const Timeout& nothing : kNoTime) EXPECT_THROW(queue.put(1, nothing), Full);
+  get();
+  for (const Timeout& nothing : kNoTime) EXPECT_THROW(queue.get_bytes(nothing), Empty);
+}
+
+TEST(RobustMutex, AsLongAsItTakesIsNoTimeoutInAnyUnit) {
+  RobustMutex mutex;
+  ASSERT_TRUE(mutex.lock_for(seconds(30)));
+  std::atomic<int> unlocked = 0;
+  expect_no_timeout(
+      [&](Timeout timeout) {
+        EXPECT_TRUE(mutex.lock_for(timeout));
+        mutex.unlock();
+        ++unlocked;
+      },
+      [&, times = 0]() mutable {
+        mutex.unlock();
+        for (++times; unlocked < times;) std::this_thread::yield();
+        EXPECT_TRUE(mutex.lock_for(seconds(30)));
+      });
+  std::thread([&] {
+    for (const Timeout& nothing : kNoTime) EXPECT_FALSE(mutex.lock_for(nothing));
+  }).join();
+  mutex.unlock();
 }
 
 TYPED_TEST(EveryQueue, RefusesWhatItCannotCarry) {
