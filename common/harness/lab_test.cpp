@@ -387,6 +387,13 @@ TEST_F(RunLab, EndsWithOneWhenAnAnswerIsWrongBeforeTheTeamStarts) {
   EXPECT_TRUE(contains(err_, "it was wrong before it began")) << err_;
 }
 
+TEST_F(RunLab, WhatItMustPrepareIsMissingBeforeAnythingIsAsked) {
+  EXPECT_EQ(run(quick({"--mishap", "missing"})), 77);
+  EXPECT_TRUE(contains(err_, "skipped: there is no moon")) << err_;
+  EXPECT_FALSE(contains(err_, "Is a tenth more"));
+  EXPECT_EQ(run({"--mishap", "missing", "--claims"}), 0) << "its claims can be read all the same";
+}
+
 TEST_F(RunLab, EndsWithOneAndTheReasonWhenAWorkerFails) {
   EXPECT_EQ(run(quick({"--mishap", "kill"})), 1);
   EXPECT_TRUE(contains(err_, "worker 1 (pid ") && contains(err_, "signal 9 (Killed)")) << err_;

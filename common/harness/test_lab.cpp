@@ -74,14 +74,20 @@ lab::Lab experiment(const lab::Options&) {
                       .needs = "a moon"}},
           .floors = {{"pair", "plain"}},
           .tables = {{"greeting", [] { return std::string("hello"); }}},
-          .trace = [](lab::Trace& trace) { trace.span("holds", 0, 1'000, 2'000); }};
+          .trace = [](lab::Trace& trace) { trace.span("holds", 0, 1'000, 2'000); },
+          .prepare =
+              [] {
+                if (mishap == "missing") throw lab::MissingPrerequisite("there is no moon");
+              }};
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  return lab::run(
-      argc, argv, experiment,
-      {{"--mishap", "what goes wrong", &mishap, {"none", "wrong", "lost", "kill", "throw", "hang", "wait", "early"}},
-       {"--counts", "whether a variant takes numbers of workers", &counts, {"fixed", "chosen"}}});
+  return lab::run(argc, argv, experiment,
+                  {{"--mishap",
+                    "what goes wrong",
+                    &mishap,
+                    {"none", "wrong", "lost", "kill", "throw", "hang", "wait", "early", "missing"}},
+                   {"--counts", "whether a variant takes numbers of workers", &counts, {"fixed", "chosen"}}});
 }
