@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <array>
@@ -31,6 +32,7 @@ constexpr auto kReady = std::chrono::seconds(5);  // it takes milliseconds
 void keep_folder(int report, int held) {
   const char* temporary = std::getenv("TMPDIR");
   std::string path = fmt::format("{}/redis-XXXXXX", temporary && *temporary ? temporary : "/tmp");
+  path = fs::absolute(path);
   if (::mkdtemp(path.data()) == nullptr) path = fmt::format("!{}", errno);
   [[maybe_unused]] const auto told = ::write(report, path.data(), path.size());  // to a parent that may have died
   // Nothing else of the parent's stays open: not the other end of the pipe, nor its output, whose reader would wait for us.
@@ -147,6 +149,8 @@ int free_port() {
 PrivateServer::PrivateServer(Settings settings) : settings_(std::move(settings)) {
   by_socket_ = {.path = folder_.path() + "/redis.sock", .password = random_password()};
   by_tcp_ = {.host = "127.0.0.1", .password = by_socket_.password};
+  if (by_socket_.path.size() >= sizeof(sockaddr_un::sun_path))
+    throw Error(fmt::format("{} is too long a name for a Unix socket: set TMPDIR to a shorter one", by_socket_.path));
   for (int left = 5;; --left) {  // whoever was told of a free port cannot hold it for the server
     by_tcp_.port = settings_.pick_port();
     if (start(left > 0)) return;

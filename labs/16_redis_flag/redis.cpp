@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <hiredis/hiredis.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -13,6 +14,8 @@
 #include <cstring>
 #include <new>
 #include <utility>
+
+#include "common/os/descriptor.hpp"
 
 namespace lab::redis {
 namespace {
@@ -147,6 +150,8 @@ void Connection::refuse(std::string_view what) const {
   throw Error(fmt::format("Redis at {} answered {}", server_, what));
 }
 
+void Connection::is_gone() const { throw Error(fmt::format("Redis at {} has closed the connection", server_)); }
+
 void Connection::answers_too_late() const {
   throw Error(fmt::format("Redis at {} has not answered within {} s", server_, kPatience.count()));
 }
@@ -176,12 +181,13 @@ Reply Connection::receive() {
   return receive(Deadline::max());
 }
 
-// The socket's own timeout is for each piece: for an answer that trickles in there is the clock. One that comes whole costs
-// one look at the socket and none at the clock.
+// The socket's own timeout is for each piece: of an answer that trickles in, the rest has a deadline. One that comes whole
+// costs a single system call to be read.
 Reply Connection::receive(Deadline deadline) {
   for (int done = 0; !done;) {
-    if (::redisBufferWrite(context_.get(), &done) != REDIS_OK)
-      throw Error(fmt::format("Redis at {} does not take what is sent: {}", server_, printable(context_->errstr)));
+    if (::redisBufferWrite(context_.get(), &done) == REDIS_OK) continue;
+    if (errno == EPIPE || errno == ECONNRESET) is_gone();
+    throw Error(fmt::format("Redis at {} does not take what is sent: {}", server_, printable(context_->errstr)));
   }
   std::size_t got = 0;
   for (int pieces = 0;; ++pieces) {
@@ -191,14 +197,13 @@ Reply Connection::receive(Deadline deadline) {
     if (const std::unique_ptr<Reply> reply(static_cast<Reply*>(found)); reply) return std::move(*reply);
     if (got > kLongest) refuse(fmt::format("with more than {} bytes", kLongest));
     if (pieces == 1) deadline = std::min(deadline, Clock::now() + kPatience);
-    if (pieces > 0 && Clock::now() >= deadline) answers_too_late();
+    if (pieces > 0 && !wait_for(context_->fd, POLLIN, deadline)) answers_too_late();
 
     std::array<char, 16384> piece;
     const ssize_t n = ::recv(context_->fd, piece.data(), piece.size(), 0);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && errno == EAGAIN) answers_too_late();
-    if (n == 0 || (n < 0 && errno == ECONNRESET))
-      throw Error(fmt::format("Redis at {} has closed the connection", server_));
+    if (n == 0 || (n < 0 && errno == ECONNRESET)) is_gone();
     if (n < 0) throw Error(fmt::format("Redis at {} cannot be read: {}", server_, std::strerror(errno)));
     got += static_cast<std::size_t>(n);
     if (::redisReaderFeed(context_->reader, piece.data(), static_cast<std::size_t>(n)) != REDIS_OK)

@@ -85,6 +85,7 @@ class Connection {
   void check_owner() const;
   Reply receive(Deadline deadline);
   [[noreturn]] void refuse(std::string_view what) const;
+  [[noreturn]] void is_gone() const;
   [[noreturn]] void answers_too_late() const;
   std::unique_ptr<redisContext, Free> context_;
   std::string server_;

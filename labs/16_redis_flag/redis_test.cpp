@@ -105,7 +105,7 @@ TEST_F(Client, AServerThatEndsInMidAnswerIsASentence) {
 }
 
 TEST_F(Client, AnAnswerThatTricklesInIsTooLate) {
-  EXPECT_TRUE(says(get_from({"$60000\r\n", "x"}), "has not answered within 4 s"));
+  EXPECT_TRUE(says(get_from({"$60000\r\n"}, Then::trickles_it), "has not answered within 4 s"));
 }
 
 TEST_F(Client, AServerThatNeverAnswersIsASentenceWithin5Seconds) {

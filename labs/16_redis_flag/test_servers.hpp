@@ -18,7 +18,7 @@
 namespace lab::redis {
 
 /// What a fake server does once it has given its last answer.
-enum class Then { is_silent, closes, repeats_it };
+enum class Then { is_silent, closes, repeats_it, trickles_it };
 
 /// A process that listens on a Unix socket. To each message of its first client it sends the next of these answers. With no
 /// answers it does not even accept. It ends with this object.
@@ -45,6 +45,7 @@ class FakeServer {
         say(answer);
       }
       while (then == Then::repeats_it && say(answers.back())) continue;
+      while (then == Then::trickles_it && say("x")) ::poll(nullptr, 0, 500);
       while (then == Then::is_silent && hear()) continue;
     }));
   }
