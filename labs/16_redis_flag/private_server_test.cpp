@@ -1,5 +1,6 @@
 #include "private_server.hpp"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <sys/mount.h>
 #include <sys/stat.h>

@@ -119,8 +119,9 @@ Address parse_address(std::string_view text) {
 
 void Connection::Free::operator()(redisContext* context) const { ::redisFree(context); }
 
-Connection::Connection(const Address& address) : server_(address.name()), owner_(::getpid()) {
-  const Deadline deadline = Clock::now() + kPatience;
+Connection::Connection(const Address& address, std::chrono::milliseconds patience)
+    : server_(address.name()), patience_(patience), owner_(::getpid()) {
+  const Deadline deadline = Clock::now() + patience_;
   if (address.path.size() >= sizeof(sockaddr_un::sun_path))  // hiredis would cut it
     throw Error(fmt::format("cannot reach Redis at {}: a Unix socket's path has at most {} bytes", server_,
                             sizeof(sockaddr_un::sun_path) - 1));
@@ -139,7 +140,7 @@ Connection::Connection(const Address& address) : server_(address.name()), owner_
       throw Error(fmt::format("Redis at {} refuses the password: {}", server_, printable(reply.text)));
     if (reply.text != "OK") refuse("AUTH with something else than OK");
   }
-  ::redisSetTimeout(context_.get(), left_until(Clock::now() + kPatience));
+  ::redisSetTimeout(context_.get(), left_until(Clock::now() + patience_));
 }
 Connection::Connection(Connection&& other) noexcept = default;
 Connection::~Connection() = default;
@@ -153,7 +154,8 @@ void Connection::refuse(std::string_view what) const {
 void Connection::is_gone() const { throw Error(fmt::format("Redis at {} has closed the connection", server_)); }
 
 void Connection::answers_too_late() const {
-  throw Error(fmt::format("Redis at {} has not answered within {} s", server_, kPatience.count()));
+  throw Error(fmt::format("Redis at {} has not answered within {} s", server_,
+                          std::chrono::duration<double>(patience_).count()));
 }
 
 void Connection::check_owner() const {
@@ -196,7 +198,7 @@ Reply Connection::receive(Deadline deadline) {
       refuse(fmt::format("what is no answer: {}", printable(context_->errstr)));
     if (const std::unique_ptr<Reply> reply(static_cast<Reply*>(found)); reply) return std::move(*reply);
     if (got > kLongest) refuse(fmt::format("with more than {} bytes", kLongest));
-    if (pieces == 1) deadline = std::min(deadline, Clock::now() + kPatience);
+    if (pieces == 1) deadline = std::min(deadline, Clock::now() + patience_);
     if (pieces > 0 && !wait_for(context_->fd, POLLIN, deadline)) answers_too_late();
 
     std::array<char, 16384> piece;

@@ -51,15 +51,14 @@ using Words = std::initializer_list<std::string_view>;
 /// A connection of the process that has made it. TRAP: inherited over fork, one socket has two readers, and each gets
 /// answers to the other's questions. So each worker makes its own, and a stranger's is refused: std::logic_error.
 /// All else that goes wrong is an Error, and leaves the connection useless: a server that is gone, that does not answer
-/// within kPatience, or whose answer is none, is too long, or of another type than the command has.
+/// in time, or whose answer is none, is too long, or of another type than the command has.
 class Connection {
  public:
-  static constexpr auto kPatience = std::chrono::seconds(4);  ///< for one answer; for connecting and the password, too
-  static constexpr std::size_t kLongest = 65536;              ///< bytes of an answer, at least
-  static constexpr std::size_t kMostElements = 64;            ///< of a list
+  static constexpr std::size_t kLongest = 65536;    ///< bytes of an answer, at least
+  static constexpr std::size_t kMostElements = 64;  ///< of a list
 
-  /// Connects, and authenticates where there is a password.
-  explicit Connection(const Address& address);
+  /// Connects, and authenticates where there is a password. It waits so long for one answer, and for all of this together.
+  explicit Connection(const Address& address, std::chrono::milliseconds patience = std::chrono::seconds(4));
   Connection(Connection&& other) noexcept;
   ~Connection();
 
@@ -89,6 +88,7 @@ class Connection {
   [[noreturn]] void answers_too_late() const;
   std::unique_ptr<redisContext, Free> context_;
   std::string server_;
+  std::chrono::milliseconds patience_;
   pid_t owner_;
 };
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -45,7 +46,7 @@ class FakeServer {
         say(answer);
       }
       while (then == Then::repeats_it && say(answers.back())) continue;
-      while (then == Then::trickles_it && say("x")) ::poll(nullptr, 0, 500);
+      while (then == Then::trickles_it && say("x")) ::poll(nullptr, 0, 100);
       while (then == Then::is_silent && hear()) continue;
     }));
   }
