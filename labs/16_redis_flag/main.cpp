@@ -92,10 +92,10 @@ std::vector<lab::Row> rows(const std::string& way, const std::vector<Pace>& pace
                                ? "And at Python's pace, 75 ns a candidate?"
                                : "How many times as long does the search take when it polls every 1000 candidates?"});
   }
-  rows.push_back({.name = "the same, being told instead of polling",
+  rows.push_back({.name = fmt::format("told instead of polling, {}", paces.front().words),
                   .value = verify::cost(at("redis_told", paces.front(), 1000), without(paces.front())),
                   .unit = "x"});
-  rows.push_back({.name = "interval from which on polls cost under 2 %",
+  rows.push_back({.name = fmt::format("polls cost under 2 % from here on, {}", paces.front().words),
                   .value = break_even(flag, paces.front()),
                   .unit = "candidates"});
   return rows;
