@@ -220,7 +220,7 @@ bool Connection::has_news() const {
 
 Reply Connection::command(Words words) {
   send(words);
-  Reply reply = receive();
+  Reply reply = receive(Deadline::max());
   if (reply.type == Reply::Type::error)
     throw Error(fmt::format("Redis at {} refuses {}: {}", server_, *words.begin(), printable(reply.text)));
   return reply;
