@@ -40,6 +40,10 @@ void* make_text(const redisReadTask* task, char* bytes, std::size_t length) noex
 }
 void* make_list(const redisReadTask* task, std::size_t elements) noexcept {
   if (elements > Connection::kMostElements) return nullptr;
+  int depth = 0;  // hiredis 0.14 has a limit of its own; later ones go as deep as they are led
+  for (const redisReadTask* list = task; list->parent != nullptr; list = list->parent) {
+    if (++depth == Connection::kDeepest) return nullptr;
+  }
   Reply* reply = room_for(task);
   if (reply == nullptr) return nullptr;
   try {

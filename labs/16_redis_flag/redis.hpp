@@ -56,6 +56,7 @@ class Connection {
  public:
   static constexpr std::size_t kLongest = 65536;    ///< bytes of an answer, at least
   static constexpr std::size_t kMostElements = 64;  ///< of a list
+  static constexpr int kDeepest = 7;                ///< lists in lists
 
   /// Connects, and authenticates where there is a password. It waits so long for one answer, and for all of this together.
   explicit Connection(const Address& address, std::chrono::milliseconds patience = std::chrono::seconds(4));
