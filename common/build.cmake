@@ -101,14 +101,19 @@ function(add_fuzz file)
   endif()
 endfunction()
 
-# left_out(<what> <Debian packages>): says what is not built here, and what to install for it. Where CI is set, and all
-# should be there, that is a failure.
+# left_out(<what> <Debian packages> [<target>]): says what is not built here, and what to install for it; so does the target,
+# for who asks for it by name. Where CI is set, and all should be there, that is a failure.
 function(left_out what packages)
   set(kind STATUS)
   if("$ENV{CI}" STREQUAL "true")
     set(kind FATAL_ERROR)
   endif()
   message(${kind} "${what} is left out (apt-get install ${packages})")
+  foreach(target ${ARGN})
+    add_custom_target(${target} VERBATIM
+                      COMMAND ${CMAKE_COMMAND} -E echo "${what} is left out (apt-get install ${packages}; then cmake ${CMAKE_BINARY_DIR})"
+                      COMMAND ${CMAKE_COMMAND} -E false)
+  endforeach()
 endfunction()
 
 add_custom_target(all_labs)  # the labs without the tests: what `make run` builds

@@ -26,7 +26,8 @@ FIGURES = {"01_cores": ("workers", "amdahl", "machine"), "02_gil": ("timeline", 
            "04_start_methods": ("cost", "memory", "inheritance"), "05_pipe": ("size", "one_byte", "streaming"),
            "06_pool_map": ("timeline", "cost"), "10_chunk_size": ("chunk_size", "chunk_count"),
            "11_queue_sentinels": ("break_even", "sentinels"),
-           "12_verify_pool": ("bars",), "14_raw_value": ("interval",), "15_mmap_flag": ("interval",)}
+           "12_verify_pool": ("bars",), "14_raw_value": ("interval",), "15_mmap_flag": ("interval",),
+           "16_redis_flag": ("pipelining", "interval")}
 NAMES = {f"{lab}_{figure}{kind}" for lab, figures in FIGURES.items() for figure in figures
          for kind in (".svg", ".png", ".csv")}
 
@@ -62,7 +63,7 @@ class Drawing(unittest.TestCase):
                             (synthetic.pool(machine), synthetic.pool_trace()),
                             (synthetic.queues(machine), synthetic.queues_trace()), (synthetic.chunks(machine), None),
                             (synthetic.verify_pool(machine), None), (synthetic.raw_value(machine), None),
-                            (synthetic.mmap_flag(machine), None)):
+                            (synthetic.mmap_flag(machine), None), (synthetic.redis_flag(machine), None)):
             synthetic.store(folder, made, spans)
 
     def test_every_figure_with_the_same_bytes_in_another_process(self):

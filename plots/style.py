@@ -44,6 +44,9 @@ LOOKS = {  # one look a variant, for the whole course; colour never speaks alone
     "array": Look(PURPLE, "P"), "atomic": Look(GREEN, "s"),
     "mapped_byte": Look(GREEN, "^"), "seek_and_read": Look(ORANGE, "D", (0, (6, 1.5))),
     "pread": Look(VERMILLION, "v", (0, (2, 1.5))), "counted": Look(BLACK, "s"),
+    "redis_unix": Look(PURPLE, "P", (0, (1, 1))), "redis_tcp": Look(ORANGE, "^", (0, (4, 1.5, 1, 1.5))),
+    "redis_told": Look(GREEN, "X"), "get_unix": Look(PURPLE, "P", (0, (1, 1))), "get_tcp": Look(ORANGE, "^", (0, (4, 1.5, 1, 1.5))),
+    "bare_ping": Look(BLACK, "s"),
 }
 
 

@@ -205,6 +205,19 @@ def mmap_flag(machine="small", **how):
                                  "raw_value": (0.2, (1,)), "counted": (0.5, (1, 1000))}, machine, **how)
 
 
+def redis_flag(machine="small", **how):
+    tens = [10 ** k for k in range(7)]
+    made = flag("16_redis_flag", {"redis_unix": (20000, tens), "redis_tcp": (30000, (1, 1000)), "redis_told": (400, (1, 1000)),
+                                  "raw_value": (0.2, tens)}, machine, **how)
+    maker = Maker(15, lambda at: at in (3, 9))
+    for way, trip in (("unix", 14000), ("tcp", 20000)):
+        for depth in (1, 16, 128):
+            maker.add(f"get_{way}/depth:{depth}", trip + 900 * depth)
+    maker.add("bare_ping", 13500)
+    made["benchmarks"] += maker.runs
+    return made
+
+
 def chunks(machine="small", rounds=15, size="normal", bad=lambda at: at in (3, 9)):
     maker, w, n = Maker(rounds, bad), max(2, MACHINES[machine]["cores"]), 100_000 if size == "full" else 50_000
     law = lambda chunks: 35e6 * -(-chunks // w) / chunks + 1000 * chunks

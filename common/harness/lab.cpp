@@ -236,6 +236,7 @@ int run_lab(const std::string& name, int argc, char** argv, Experiment experimen
     return 0;
   }
 
+  if (lab.prepare) lab.prepare();
   const int rounds = line.rounds ? line.rounds : line.quick() ? 3 : line.full() ? 31 : 15;
   if (!line.part.empty()) {
     const Part part(line.part);

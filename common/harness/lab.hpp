@@ -54,6 +54,9 @@ struct Lab {
   bool takes_workers = false;
   /// Runs instead of the experiment where the lab's own options ask for that; returns the exit status.
   std::function<int()> instead;
+  /// Runs once before anything is asked or measured: starts what the variants need. Throws MissingPrerequisite or BadOption
+  /// where that is not to be had.
+  std::function<void()> prepare;
 };
 
 /// Makes the lab once the options are known.

@@ -294,6 +294,19 @@ TEST_F(RunLab, WritesARecordAndSaysItsVerdicts) {
   EXPECT_EQ(room_.names().size(), 2u);
 }
 
+TEST_F(RunLab, CountsTheCpuTimeOfServersThatItsWorkersWaitFor) {
+  ASSERT_EQ(run(quick({"--mishap", "server"})), 0) << err_;
+  const auto json = nlohmann::json::parse(read_text(room_.path / "test_lab.mishap=server.json"));
+  int seen = 0;
+  for (const auto& one : json["benchmarks"]) {
+    if (one["run_name"] != "asks_a_server") continue;
+    ++seen;
+    EXPECT_GE(one["cpu_time"].get<double>(), 2e6) << one;
+    EXPECT_LT(one["cpu_over_wall"].get<double>(), 0.9) << "its worker only waits: " << one;
+  }
+  EXPECT_EQ(seen, 3);
+}
+
 TEST_F(RunLab, PrintsJsonOrCsvAndNothingElse) {
   ASSERT_EQ(run(quick({"--benchmark_format=json", "--no-trace"})), 0);
   EXPECT_TRUE(nlohmann::json::accept(out_)) << out_;
@@ -385,6 +398,13 @@ TEST_F(RunLab, EndsWithOneAfterAWrongAnswer) {
 TEST_F(RunLab, EndsWithOneWhenAnAnswerIsWrongBeforeTheTeamStarts) {
   EXPECT_EQ(run(quick({"--mishap", "early"})), 1);
   EXPECT_TRUE(contains(err_, "it was wrong before it began")) << err_;
+}
+
+TEST_F(RunLab, WhatItMustPrepareIsMissingBeforeAnythingIsAsked) {
+  EXPECT_EQ(run(quick({"--mishap", "missing"})), 77);
+  EXPECT_TRUE(contains(err_, "skipped: there is no moon")) << err_;
+  EXPECT_FALSE(contains(err_, "Is a tenth more"));
+  EXPECT_EQ(run({"--mishap", "missing", "--claims"}), 0) << "its claims can be read all the same";
 }
 
 TEST_F(RunLab, EndsWithOneAndTheReasonWhenAWorkerFails) {

@@ -25,8 +25,8 @@ using Family = std::remove_pointer_t<decltype(benchmark::RegisterBenchmark(
 enum class Kind { busy, blocking };
 
 /// Runs the benchmark's loop in `size` workers: each calls work(worker) state.max_iterations times after a common
-/// start. The measured time is that from the first worker's start to the last one's end. Returns the workers' reports,
-/// answers summed over the iterations. A team is placed one worker a core; one larger than the hardware threads floats.
+/// start. The measured time is that from the first worker's start to the last one's end; the CPU time is the workers' and
+/// that of servers, children of this process that live on. Returns the workers' reports, answers summed over the iterations. A team is placed one worker a core; one larger than the hardware threads floats.
 /// Throws WorkerError when a worker dies, throws or takes over 60 s.
 std::vector<Report> team(benchmark::State& state, Vehicle vehicle, int size,
                          std::function<std::uint64_t(int worker)> work);

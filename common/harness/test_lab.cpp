@@ -1,6 +1,8 @@
 // The lab that lab_test runs: two variants of which one does a tenth more, a pair of workers, and mishaps on request.
+#include <sys/socket.h>
 #include <unistd.h>
 
+#include <array>
 #include <csignal>
 #include <stdexcept>
 
@@ -51,7 +53,29 @@ void counts_if_wanted(lab::Family* family, const lab::Options& options) {
 }
 BENCHMARK(pair)->Apply(lab::blocking_with<counts_if_wanted>);
 
+// A worker asks a server for 2 ms of its CPU time, however long that takes, and waits.
+constexpr std::int64_t kServed = 2'000'000;
+void asks_a_server(benchmark::State& state) {
+  auto [asks, answers] = lab::make_socket_pair(SOCK_STREAM);
+  const pid_t pid = lab::fork_child();
+  if (pid == 0) {
+    lab::leave([&, &socket = answers] {
+      for (std::array<std::byte, 1> byte; lab::read_full(socket.get(), byte) == 1; lab::write_all(socket.get(), byte)) {
+        const std::int64_t begin = lab::now_ns(CLOCK_PROCESS_CPUTIME_ID);
+        while (lab::now_ns(CLOCK_PROCESS_CPUTIME_ID) < begin + kServed) continue;
+      }
+    });
+  }
+  const lab::ChildProcess server(pid);
+  lab::team(state, lab::Vehicle::processes, 1, [&, &socket = asks](int) {
+    std::array<std::byte, 1> byte{};
+    lab::write_all(socket.get(), byte);
+    return lab::read_full(socket.get(), byte);
+  });
+}
+
 lab::Lab experiment(const lab::Options&) {
+  if (mishap == "server") benchmark::RegisterBenchmark("asks_a_server", asks_a_server)->Apply(lab::blocking);
   return {.title = "A lab for tests",
           .question = "Is a tenth more a tenth slower?",
           .rows = {{.name = "plain", .value = "plain"},
@@ -74,14 +98,20 @@ lab::Lab experiment(const lab::Options&) {
                       .needs = "a moon"}},
           .floors = {{"pair", "plain"}},
           .tables = {{"greeting", [] { return std::string("hello"); }}},
-          .trace = [](lab::Trace& trace) { trace.span("holds", 0, 1'000, 2'000); }};
+          .trace = [](lab::Trace& trace) { trace.span("holds", 0, 1'000, 2'000); },
+          .prepare =
+              [] {
+                if (mishap == "missing") throw lab::MissingPrerequisite("there is no moon");
+              }};
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  return lab::run(
-      argc, argv, experiment,
-      {{"--mishap", "what goes wrong", &mishap, {"none", "wrong", "lost", "kill", "throw", "hang", "wait", "early"}},
-       {"--counts", "whether a variant takes numbers of workers", &counts, {"fixed", "chosen"}}});
+  return lab::run(argc, argv, experiment,
+                  {{"--mishap",
+                    "what goes wrong",
+                    &mishap,
+                    {"none", "wrong", "lost", "kill", "throw", "hang", "wait", "early", "missing", "server"}},
+                   {"--counts", "whether a variant takes numbers of workers", &counts, {"fixed", "chosen"}}});
 }

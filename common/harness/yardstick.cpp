@@ -141,6 +141,8 @@ double own_cpu_seconds() {
          cpu_of_descendants("self");
 }
 
+double servers_cpu_seconds() { return cpu_of_descendants("self"); }
+
 ForeignLoad::ForeignLoad() { sample(); }
 
 void ForeignLoad::sample() {

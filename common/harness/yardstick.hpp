@@ -54,6 +54,8 @@ std::vector<Pace> visit_cores(const Yardstick& yardstick);
 
 /// CPU seconds of this process, its descendants, living and reaped.
 double own_cpu_seconds();
+/// Those of the living descendants alone: of servers, while no worker runs.
+double servers_cpu_seconds();
 
 /// CPU time used on the CPUs allowed to us by processes that are not ours.
 class ForeignLoad {
