@@ -50,6 +50,10 @@ std::size_t Server::connections() const {
   const std::lock_guard lock(mutex_);
   return connections_;
 }
+std::size_t Server::strangers() const {
+  const std::lock_guard lock(mutex_);
+  return strangers_.size();
+}
 
 // ---- connections ----------------------------------------------------------------------------------------------------
 

@@ -35,7 +35,8 @@ class Server {
   void serve_requests(int socket);
 
   std::size_t objects() const;
-  std::size_t connections() const;  ///< that are served, strangers not counted
+  std::size_t connections() const;  ///< that are served
+  std::size_t strangers() const;    ///< whose handshake is not done
 
  private:
   struct Held {
