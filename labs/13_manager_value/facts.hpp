@@ -66,4 +66,26 @@ inline Nested append_to_nested_lists() {
   return items;
 }
 
+inline Seen value_races() {
+  const int workers = std::max(2, verify::chosen.workers);
+  constexpr int each = 500;
+  const std::int64_t all = std::int64_t{each} * workers, lesson = increments_of_the_lessons(workers, each),
+                     plain = increments_of_a_value(workers, each, false),
+                     locked = increments_of_a_value(workers, each, true);
+  const bool lost = plain < all && lesson < all;
+  return {.holds = lost && locked == all,
+          .what = fmt::format(
+              "of {} increments the lesson's value kept {}, a Value {}, a Value under a Lock of the same manager {}",
+              all, lesson, plain, locked),
+          .known = locked != all || lost};
+}
+inline Seen nested_copy() {
+  const Nested items = append_to_nested_lists();
+  return {
+      items.copy == 0 && items.set_again == 1 && items.proxy == 1,
+      fmt::format(
+          "an append to what get returned left {} items in the server, one that was set again {}, one to a proxy {}",
+          items.copy, items.set_again, items.proxy)};
+}
+
 }  // namespace lab::manager_value

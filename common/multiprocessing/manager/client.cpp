@@ -121,10 +121,13 @@ Client::Connections::iterator Client::take(Request& request) {
 
 Object Client::call(std::uint64_t object, Method method, Items arguments, Timeout waits) {
   Request request{.object = object, .method = method, .arguments = std::move(arguments), .released = {}};
+  std::string bytes = encode(request);
+  if (bytes.size() > kRequestLimit)
+    throw MessageError("a request may have 16 MiB, not " + std::to_string(bytes.size()) + " bytes");
   const auto connection = take(request);
   Reply reply;
   try {
-    const std::string bytes = encode(request);
+    if (!request.released.empty()) bytes = encode(request);
     const Deadline deadline = waits ? waits.deadline() + kPatience : Deadline::max();
     send_message(connection->socket.get(), bytes, Clock::now() + kPatience);
     const auto answer = receive_message(connection->socket.get(), kRequestLimit, deadline);
@@ -134,6 +137,7 @@ Object Client::call(std::uint64_t object, Method method, Items arguments, Timeou
     {
       const std::lock_guard lock(mutex_);
       connections_.erase(connection);
+      if (connections_.empty()) process_ = 0;  // to the server this process has ended
     }
     throw ManagerLost("the manager at " + path_ + " has not answered a " + to_string(method) + ": " + error.what());
   }

@@ -2,6 +2,7 @@
 
 #include <sodium.h>
 
+#include <array>
 #include <system_error>
 
 #include "common/os/message.hpp"
@@ -26,20 +27,27 @@ std::string random_bytes(std::size_t count) {
   return bytes;
 }
 
+// By a key of any length: its hash is one of the length wanted. (HMAC itself takes "k" and "k\0" for the same.)
 std::string digest(const std::string& key, std::string_view role, std::string_view servers, std::string_view clients) {
-  const auto raw = [](std::string_view text) { return reinterpret_cast<const unsigned char*>(text.data()); };
-  crypto_auth_hmacsha256_state state;
-  ::crypto_auth_hmacsha256_init(&state, raw(key), key.size());
-  for (const std::string_view part : {role, servers, clients})
-    ::crypto_auth_hmacsha256_update(&state, raw(part), part.size());
+  const auto raw = [](const std::string& text) { return reinterpret_cast<const unsigned char*>(text.data()); };
+  std::array<unsigned char, crypto_hash_sha256_BYTES> hashed;
+  static_assert(hashed.size() == crypto_auth_hmacsha256_KEYBYTES);
+  ::crypto_hash_sha256(hashed.data(), raw(key), key.size());
+  const std::string said = std::string(role).append(servers).append(clients);
   std::string made(kDigest, '\0');
-  ::crypto_auth_hmacsha256_final(&state, reinterpret_cast<unsigned char*>(made.data()));
+  ::crypto_auth_hmacsha256(reinterpret_cast<unsigned char*>(made.data()), raw(said), said.size(), hashed.data());
   return made;
 }
 
 // Takes as long for any two: how much of a wrong one is right is nobody's to know.
 bool equal(std::string_view a, std::string_view b) {
   return a.size() == b.size() && ::sodium_memcmp(a.data(), b.data(), a.size()) == 0;
+}
+
+// For whoever is let go anyway: waits for nobody, and does not mind that it is gone already.
+void tell(int socket, std::string_view prefix, const std::string& sentence) noexcept try {
+  send_message(socket, std::string(prefix).append(sentence, 0, kLimit - prefix.size()), Clock::now());
+} catch (const std::exception&) {
 }
 
 std::string receive(int socket, Deadline deadline) {
@@ -68,7 +76,7 @@ void admit_client(int socket, const std::string& key, Deadline deadline) {
   const std::string theirs = answer.substr(0, kRandom);
   if (answer.size() != kRandom + kDigest ||
       !equal(answer.substr(kRandom), digest(checked(key), "client", ours, theirs))) {
-    send_message(socket, std::string(kFailure) + "the digest is not that of the manager's key", deadline);
+    tell(socket, kFailure, "the digest is not that of the manager's key");
     throw AuthenticationError("a client's digest is not that of the key");
   }
   send_message(socket, std::string(kWelcome) + digest(key, "server", ours, theirs), deadline);
@@ -89,9 +97,6 @@ void introduce_to_server(int socket, const std::string& key, Deadline deadline) 
     throw AuthenticationError("what listens there does not have the manager's key");
 }
 
-void refuse_client(int socket, const std::string& sentence) noexcept try {
-  send_message(socket, std::string(kRefused) + sentence.substr(0, kLimit - kRefused.size()), Clock::now());
-} catch (const std::exception&) {  // it is gone already
-}
+void refuse_client(int socket, const std::string& sentence) noexcept { tell(socket, kRefused, sentence); }
 
 }  // namespace lab::manager

@@ -70,7 +70,7 @@ inline void read_hostile_bytes(std::string_view bytes) {
     } catch (const MessageError&) {
     }
     demand(server.connections() == 0 && server.objects() == 0, "a connection or an object is left");
-    ours.reset();
+    ::shutdown(ours.get(), SHUT_WR);
     for (int replies = 0; const auto reply = receive_message(theirs.get());) {
       const auto said = decode<Reply>(*reply);
       demand(++replies > 6 || said.error == ErrorType::none, "an object could not be made");

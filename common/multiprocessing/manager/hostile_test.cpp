@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "common/os/test_allocations.hpp"
 #include "common/os/test_corpus.hpp"
 

@@ -189,11 +189,10 @@ TEST(Limits, AServerWithoutDescriptorsSaysSo) {
   const SocketFolder folder;
   const Descriptor listener = folder.listen();
   auto [reader, writer] = make_pipe();
-  const pid_t child = start_child([&] {
+  const pid_t child = start_child([&, &end = writer] {
+    end.reset();
     auto& server = *new Server("key");
     run_out_of_descriptors(2);
-    rlimit files{};  // and there are no more to be had
-    ::getrlimit(RLIMIT_NOFILE, &files);
     server.serve(listener, reader);
   });
   std::vector<std::shared_ptr<Client>> clients;
