@@ -273,12 +273,12 @@ TEST(Manager, AForkedChildHoldsWhatItsParentLetsGo) {
   std::optional<Value> value = manager.make<Value>(number(5));
   auto [reader, writer] = make_pipe();
   auto [go, may_go] = make_pipe();
-  const pid_t child = start_child([&] {
+  const pid_t child = start_child([&, &out = writer, &in = go] {
     const Object before = value->get();  // from now on it is known to hold it, too
     const std::byte ready{1};
-    write_all(writer.get(), {&ready, 1});
+    write_all(out.get(), {&ready, 1});
     std::byte let_go{};
-    read_full(go.get(), {&let_go, 1}, soon());
+    read_full(in.get(), {&let_go, 1}, soon());
     if (!(value->get() == before)) throw std::runtime_error("the value is gone, or another");
     value.reset();
   });

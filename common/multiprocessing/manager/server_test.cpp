@@ -189,11 +189,11 @@ TEST(Limits, AServerWithoutDescriptorsSaysSo) {
   const SocketFolder folder;
   const Descriptor listener = folder.listen();
   auto [reader, writer] = make_pipe();
-  const pid_t child = start_child([&, &end = writer] {
+  const pid_t child = start_child([&, &end = writer, &owner = reader] {
     end.reset();
     auto& server = *new Server("key");
     run_out_of_descriptors(2);
-    server.serve(listener, reader);
+    server.serve(listener, owner);
   });
   std::vector<std::shared_ptr<Client>> clients;
   std::string said;
