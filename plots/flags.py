@@ -119,7 +119,8 @@ def every_flag(result, form):
                 named[flag] = LOOKS.get(flag) or (spare.pop(0) if spare else Look(GREY, "."))
             look, trip = named[flag], round_trip(runs, works[lab])
             sheet.curve(ax, PACES[pace], flag, runs, look, 3)
-            ax.plot(intervals, [works[lab] + trip / n for n in intervals], color=look.colour, lw=0.5, zorder=2)
+            between = [intervals[0] * (intervals[-1] / intervals[0]) ** (k / 60) for k in range(61)]
+            ax.plot(between, [works[lab] + trip / n for n in between], color=look.colour, lw=0.5, zorder=2)
             pays = trip / (works[lab] * (workers - 1)) if workers > 1 else 0
             if intervals[0] <= pays <= intervals[-1]:
                 ax.plot([pays], [work * workers], color=look.colour, marker="x", ms=6, mew=1.4, ls="", zorder=7)

@@ -54,29 +54,6 @@ class ValueReferent : public Referent {
   Object value_;
 };
 
-class NamespaceReferent : public Referent {
- public:
-  Object call(Method method, Items& arguments, const Caller&) override {
-    const std::lock_guard lock(mutex_);
-    if (method == Method::copy) return entries_;
-    const std::string& name = argument<std::string>(arguments, 0, "an attribute's name");
-    if (method == Method::set) {
-      entries_[name] = std::move(argument(arguments, 1, "the value"));
-      return {};
-    }
-    const auto found = entries_.find(name);
-    if (found == entries_.end()) throw AttributeError("the Namespace has no attribute " + name);
-    if (method == Method::get) return found->second;
-    if (method != Method::remove) refuse(Type::name_space, method);
-    entries_.erase(found);
-    return {};
-  }
-
- private:
-  std::mutex mutex_;
-  Entries entries_;
-};
-
 class ListReferent : public Referent {
  public:
   explicit ListReferent(Items items) : items_(std::move(items)) {}
@@ -129,36 +106,33 @@ class ListReferent : public Referent {
   Items items_;
 };
 
-class DictReferent : public Referent {
+// A dict; and a Namespace, which is one with less to offer and words of its own for what is not there.
+class EntriesReferent : public Referent {
  public:
-  explicit DictReferent(Entries entries) : entries_(std::move(entries)) {}
+  EntriesReferent(Type type, Entries entries) : type_(type), entries_(std::move(entries)) {}
   Object call(Method method, Items& arguments, const Caller&) override {
+    const bool dict = type_ == Type::dict;
     const std::lock_guard lock(mutex_);
-    switch (method) {
-      case Method::size:
-        return static_cast<std::int64_t>(entries_.size());
-      case Method::copy:
-        return entries_;
-      case Method::clear:
-        entries_.clear();
-        return {};
-      case Method::keys: {
-        Items keys;
-        for (const auto& [key, entry] : entries_) keys.push_back(key);
-        return keys;
-      }
-      default:
-        break;
+    if (method == Method::copy) return entries_;
+    if (dict && method == Method::size) return static_cast<std::int64_t>(entries_.size());
+    if (dict && method == Method::clear) return entries_.clear(), Object{};
+    if (dict && method == Method::keys) {
+      Items keys;
+      for (const auto& [key, entry] : entries_) keys.push_back(key);
+      return keys;
     }
-    const std::string& key = argument<std::string>(arguments, 0, "the key");
+    const std::string& key = argument<std::string>(arguments, 0, dict ? "the key" : "an attribute's name");
     const auto found = entries_.find(key);
-    if (method == Method::contains) return found != entries_.end();
+    if (dict && method == Method::contains) return found != entries_.end();
     if (method == Method::set) {
       std::swap(entries_[key], argument(arguments, 1, "the value"));
       return {};
     }
-    if (method != Method::get && method != Method::pop && method != Method::remove) refuse(Type::dict, method);
-    if (found == entries_.end()) throw KeyError("the dict has no key " + key);
+    if (method != Method::get && method != Method::remove && !(dict && method == Method::pop)) refuse(type_, method);
+    if (found == entries_.end()) {
+      if (dict) throw KeyError("the dict has no key " + key);
+      throw AttributeError("the Namespace has no attribute " + key);
+    }
     if (method == Method::get) return found->second;
     Object entry = std::move(found->second);
     entries_.erase(found);
@@ -166,6 +140,7 @@ class DictReferent : public Referent {
   }
 
  private:
+  const Type type_;
   std::mutex mutex_;
   Entries entries_;
 };
@@ -286,14 +261,13 @@ std::pair<Type, std::unique_ptr<Referent>> make_referent(Items& arguments) {
   switch (type) {
     case Type::value:
       return {type, std::make_unique<ValueReferent>(content)};
-    case Type::name_space:
-      return {type, std::make_unique<NamespaceReferent>()};
     case Type::list:
-      return {type,
-              std::make_unique<ListReferent>(given ? std::move(as<Items>(content, "a list's content")) : Items{})};
+      return {type, std::make_unique<ListReferent>(given ? as<Items>(content, "a list's content") : Items{})};
+    case Type::name_space:
+      return {type, std::make_unique<EntriesReferent>(type, Entries{})};
     case Type::dict:
       return {type,
-              std::make_unique<DictReferent>(given ? std::move(as<Entries>(content, "a dict's content")) : Entries{})};
+              std::make_unique<EntriesReferent>(type, given ? as<Entries>(content, "a dict's content") : Entries{})};
     case Type::lock:
       return {type, std::make_unique<LockReferent>()};
     case Type::queue:

@@ -13,7 +13,6 @@
 #include "common/multiprocessing/manager/handshake.hpp"
 #include "common/multiprocessing/queue/queue.hpp"
 #include "common/os/message.hpp"
-#include "common/os/say.hpp"
 
 namespace lab::manager {
 namespace {
@@ -84,19 +83,18 @@ void Server::accept_one(const Descriptor& listener) {
     spare_ = open_spare();
   }
   if (!connection) return;  // it is gone again
-  const int socket = connection.get();
+  const auto shared = std::make_shared<Descriptor>(std::move(connection));
   {
     const std::lock_guard lock(mutex_);
     if (strangers_.size() >= most_connections_) ::shutdown(strangers_.front(), SHUT_RDWR);  // its thread hears that
-    strangers_.push_back(socket);
+    strangers_.push_back(shared->get());
   }
   try {
-    std::thread([this, moved = std::move(connection)]() mutable { serve_connection(std::move(moved)); }).detach();
-  } catch (
-      const std::
-          system_error&) {  // the connection is closed already; nobody used its number meanwhile: this thread alone opens any
+    std::thread([this, shared] { serve_connection(std::move(*shared)); }).detach();
+  } catch (const std::system_error&) {
+    refuse_client(shared->get(), "the server can start no thread for it");
     const std::lock_guard lock(mutex_);
-    strangers_.remove(socket);
+    strangers_.remove(shared->get());
   }
 }
 

@@ -211,5 +211,27 @@ TEST(Limits, AServerWithoutDescriptorsSaysSo) {
   EXPECT_EQ(end_of(child), "status 0");
 }
 
+TEST(Limits, AServerThatCanStartNoThreadSaysSo) {
+  const SocketFolder folder;
+  const Descriptor listener = folder.listen();
+  auto [reader, writer] = make_pipe();
+  const pid_t child = start_child([&, &end = writer, &owner = reader] {
+    end.reset();
+    auto& server = *new Server("key");
+    refuse({SYS_clone, SYS_clone3}, EAGAIN);
+    server.serve(listener, owner);
+  });
+  for (int i = 0; i < 3; ++i) {
+    try {
+      Client::of(folder.path(), "key")->number_of_objects();
+      ADD_FAILURE() << "it was served without a thread";
+    } catch (const AuthenticationError& error) {
+      EXPECT_STREQ(error.what(), "the manager refused the connection: the server can start no thread for it");
+    }
+  }
+  writer.reset();
+  EXPECT_EQ(end_of(child), "status 0");
+}
+
 }  // namespace
 }  // namespace lab::manager
