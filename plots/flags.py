@@ -2,11 +2,11 @@
 from axes import GREY, reference, value_axis
 from findings import verdict
 from results import Missing, read
-from style import BLACK, CURVES, LOOKS, VERMILLION, YELLOW, Look, Sheet
+from style import BLACK, CURVES, LOOKS, SKY, YELLOW, Look, Sheet
 
 LABS = ("13_manager_value", "14_raw_value", "15_mmap_flag", "16_redis_flag")
 PACES = {"": "C++'s pace", "_python": "Python's pace, 75 ns a candidate"}  # what the variants' names end in
-MORE_LOOKS = (Look(BLACK, "X", (0, (6, 1.5))), Look(YELLOW, "*"), Look(VERMILLION, "h", (0, (1, 1))))  # of flags without one
+MORE_LOOKS = (Look(BLACK, "X", (0, (6, 1.5))), Look(YELLOW, "*"), Look(GREY, "h", (0, (1, 1))), Look(SKY, "s", (0, (4, 1.5, 1, 1.5))))  # of flags without one of their own
 
 
 def ns_a_candidate(result, function, **args):
@@ -116,7 +116,8 @@ def every_flag(result, form):
         for (lab, function), runs in curves.items():
             flag = function.removesuffix("_python")
             if flag not in named:
-                named[flag] = LOOKS.get(flag) or (spare.pop(0) if spare else Look(GREY, "."))
+                usual = LOOKS.get(flag)  # unless another lab's flag has the same
+                named[flag] = usual if usual and usual not in named.values() else spare.pop(0) if spare else Look(GREY, ".")
             look, trip = named[flag], round_trip(runs, works[lab])
             sheet.curve(ax, PACES[pace], flag, runs, look, 3)
             between = [intervals[0] * (intervals[-1] / intervals[0]) ** (k / 60) for k in range(61)]

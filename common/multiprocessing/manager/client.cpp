@@ -1,5 +1,6 @@
 #include "common/multiprocessing/manager/client.hpp"
 
+#include <poll.h>
 #include <pthread.h>
 
 #include <cerrno>
@@ -130,7 +131,10 @@ Object Client::call(std::uint64_t object, Method method, Items arguments, Timeou
     if (!request.released.empty()) bytes = encode(request);
     const Deadline deadline = waits ? waits.deadline() + kPatience : Deadline::max();
     send_message(connection->socket.get(), bytes, Clock::now() + kPatience);
-    const auto answer = receive_message(connection->socket.get(), kRequestLimit, deadline);
+    // One wait for all of the answer, which a server sends in one piece: a second one would cost as much as the reading.
+    if (!wait_for(connection->socket.get(), POLLIN, deadline))
+      throw std::system_error(ETIMEDOUT, std::generic_category(), "no answer");
+    const auto answer = receive_message(connection->socket.get(), kRequestLimit);
     if (!answer) throw std::system_error(ECONNRESET, std::generic_category(), "end of file");
     reply = decode<Reply>(*answer);
   } catch (const std::exception& error) {
