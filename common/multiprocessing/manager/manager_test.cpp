@@ -253,6 +253,16 @@ TEST(Manager, AChainOfProxiesLongerThanTheStackIsReleased) {
   EXPECT_EQ(manager.number_of_objects(), 0);
 }
 
+TEST(Manager, ProxiesInOneAnotherLiveAsLongAsTheServer) {
+  Manager manager;
+  {
+    const List list = manager.make<List>();
+    list.append(list);
+    EXPECT_EQ(manager.proxy<List>(list.get(0)).id(), list.id());
+  }
+  EXPECT_EQ(manager.number_of_objects(), 1);
+}
+
 // ---- processes and threads -------------------------------------------------------------------------------------------
 
 TEST(Manager, AForkedChildUsesWhatItsParentMade) {

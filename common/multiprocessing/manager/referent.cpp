@@ -48,6 +48,10 @@ class ValueReferent : public Referent {
     std::swap(value_, argument(arguments, 0, "the value"));
     return {};
   }
+  void clear() override {
+    Items none(1);
+    call(Method::set, none, {});
+  }
 
  private:
   std::mutex mutex_;
@@ -93,6 +97,11 @@ class ListReferent : public Referent {
         refuse(Type::list, method);
     }
   }
+  void clear() override {
+    Items all;
+    const std::lock_guard lock(mutex_);
+    all.swap(items_);
+  }
 
  private:
   std::size_t index(Items& arguments) const {
@@ -137,6 +146,11 @@ class EntriesReferent : public Referent {
     Object entry = std::move(found->second);
     entries_.erase(found);
     return method == Method::pop ? std::move(entry) : Object{};
+  }
+  void clear() override {
+    Entries all;
+    const std::lock_guard lock(mutex_);
+    all.swap(entries_);
   }
 
  private:
@@ -241,6 +255,11 @@ class QueueReferent : public Waiting {
     const std::lock_guard lock(mutex_);
     items_.push_front(std::move(result));
     put_.notify_one();
+  }
+  void clear() override {
+    std::deque<Object> all;
+    const std::lock_guard lock(mutex_);
+    all.swap(items_);
   }
 
  private:

@@ -24,6 +24,8 @@ class Referent {
   virtual Object call(Method method, Items& arguments, const Caller& caller) = 0;
   /// The result of such a call found nobody to take it.
   virtual void undelivered(Method, Object&&) {}
+  /// Lets go of what it holds.
+  virtual void clear() {}
   /// The last connection of that process is closed.
   virtual void process_ended(std::uint64_t) {}
 };

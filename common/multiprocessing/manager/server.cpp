@@ -41,6 +41,18 @@ Reply failure(ErrorType type, const char* sentence) { return {.error = type, .se
 Server::Server(std::string key, std::size_t most_connections)
     : key_(checked(key)), most_connections_(most_connections), spare_(open_spare()) {}
 
+// TRAP: proxies that are in one another keep each other alive as long as the server lives. So do CPython's.
+Server::~Server() {
+  std::vector<std::shared_ptr<Referent>> all;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [id, entry] : objects_) all.push_back(entry.referent.lock());
+  }
+  for (const auto& referent : all) {
+    if (referent) referent->clear();
+  }
+}
+
 std::size_t Server::objects() const {
   const std::lock_guard lock(mutex_);
   return objects_.size();

@@ -23,6 +23,7 @@ class Server {
   explicit Server(std::string key, std::size_t most_connections = kMostConnections);
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
+  ~Server();
 
   /// Accepts and serves whoever connects to this listening socket, of whatever family, until `owner` (a pidfd) is readable.
   /// Threads still serve then: the process is to end without destroying this object.
