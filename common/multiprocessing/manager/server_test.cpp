@@ -122,7 +122,7 @@ TEST_F(BesideOthers, GuestsWhoSayWhatIsNoRequest) {
 }
 
 TEST(Limits, OneConnectionTooManyIsRefusedWithASentence) {
-  Server server("key", 3);
+  static Server server("key", 3);  // its threads may still be in their last steps when the test ends
   const SocketFolder folder;
   const Descriptor listener = folder.listen();
   auto [owner, end] = make_pipe();
