@@ -208,6 +208,15 @@ TEST(Kills, AKilledOwnersServerIsGoneWithItsFolder) {
   EXPECT_FALSE(fs::exists(fs::path(seen->path.data()).parent_path()));
 }
 
+TEST(Kills, AServerThatDoesNotListenIsShutDownAllTheSame) {
+  Manager manager;
+  const pid_t server = manager.server();
+  ::kill(server, SIGSTOP);
+  manager.shutdown();
+  EXPECT_TRUE(is_gone(server));
+  EXPECT_TRUE(childless());
+}
+
 TEST(Kills, AnInterruptIsForTheOwnerToHandle) {
   Manager manager;
   ::kill(manager.server(), SIGINT);
