@@ -26,7 +26,7 @@ FIGURES = {"01_cores": ("workers", "amdahl", "machine"), "02_gil": ("timeline", 
            "04_start_methods": ("cost", "memory", "inheritance"), "05_pipe": ("size", "one_byte", "streaming"),
            "06_pool_map": ("timeline", "cost"), "10_chunk_size": ("chunk_size", "chunk_count"),
            "11_queue_sentinels": ("break_even", "sentinels"),
-           "12_verify_pool": ("bars",), "14_raw_value": ("interval",), "15_mmap_flag": ("interval",),
+           "12_verify_pool": ("bars",), "13_manager_value": ("interval", "every_flag"), "14_raw_value": ("interval",), "15_mmap_flag": ("interval",),
            "16_redis_flag": ("pipelining", "interval")}
 NAMES = {f"{lab}_{figure}{kind}" for lab, figures in FIGURES.items() for figure in figures
          for kind in (".svg", ".png", ".csv")}
@@ -62,7 +62,8 @@ class Drawing(unittest.TestCase):
                             (synthetic.pipe(machine, size="normal" if machine == "small" else "full"), None),
                             (synthetic.pool(machine), synthetic.pool_trace()),
                             (synthetic.queues(machine), synthetic.queues_trace()), (synthetic.chunks(machine), None),
-                            (synthetic.verify_pool(machine), None), (synthetic.raw_value(machine), None),
+                            (synthetic.verify_pool(machine), None), (synthetic.manager_value(machine), None),
+                            (synthetic.raw_value(machine), None),
                             (synthetic.mmap_flag(machine), None), (synthetic.redis_flag(machine), None)):
             synthetic.store(folder, made, spans)
 
@@ -195,6 +196,27 @@ class Drawing(unittest.TestCase):
         made["benchmarks"] = []
         synthetic.store(self.root / "m", made)
         self.assertEqual(self.draw("01")[:2], (0, ""))
+
+    def test_the_chart_of_all_flags_shows_what_there_is_and_names_what_is_missing(self):
+        flags = importlib.import_module("flags")
+        csv_of = lambda: {(row["panel"], row["series"]) for row in csv.DictReader(
+            self.drawn()["13_manager_value_every_flag.csv"].decode().splitlines())}
+        native, python = flags.PACES.values()
+        synthetic.store(self.root / "m", synthetic.manager_value())
+        self.assertEqual(self.draw("13")[0], 0)
+        alone = csv_of()
+        self.assertLessEqual({(native, "manager_value"), (python, "manager_value")}, alone)
+        self.assertNotIn((native, "raw_value"), alone)
+        redis = synthetic.flag("16_redis_flag", {"redis_unix": (12_000, (1, 1000, 10 ** 6))}, paces=(("", 5), ("_python", 75)))
+        slow = synthetic.flag("14_raw_value.pace=python", {"raw_value": (0.2, (1, 1000, 10 ** 6))}, paces=(("", 75),))
+        for made in (redis, slow, synthetic.raw_value(), synthetic.mmap_flag()):
+            synthetic.store(self.root / "m", made)
+        self.assertEqual(self.draw("13")[0], 0)
+        self.assertLessEqual({(native, "raw_value"), (native, "pread"), (native, "redis_unix"), (python, "redis_unix"), (python, "raw_value"),
+                              (native, "manager_value pays from here on")}, csv_of())
+        self.assertEqual(flags.missing({"": flags.LABS, "_python": ("13_manager_value",)}),
+                         "missing at Python's pace: lab 14, lab 15, lab 16")
+        self.assertEqual(flags.missing({"": flags.LABS, "_python": flags.LABS}), "")
 
     def test_a_run_with_options_of_its_own_is_drawn_beside(self):
         for name in ("02_gil", "02_gil.rounds=8"):

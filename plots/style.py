@@ -47,6 +47,7 @@ LOOKS = {  # one look a variant, for the whole course; colour never speaks alone
     "redis_unix": Look(PURPLE, "P", (0, (1, 1))), "redis_tcp": Look(ORANGE, "^", (0, (4, 1.5, 1, 1.5))),
     "redis_told": Look(GREEN, "X"), "get_unix": Look(PURPLE, "P", (0, (1, 1))), "get_tcp": Look(ORANGE, "^", (0, (4, 1.5, 1, 1.5))),
     "bare_ping": Look(BLACK, "s"),
+    "manager_value": Look(BLACK, "P"), "value_server": Look(SKY, "D"),
 }
 
 

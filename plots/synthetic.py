@@ -182,15 +182,22 @@ def verify_pool(machine="small", rounds=15, size="normal", bad=lambda at: at in 
     return record("12_verify_pool", machine, maker.runs, size)
 
 
-def flag(name, polls, machine="small", rounds=15, size="normal", bad=lambda at: at in (3, 9)):
-    """polls {function: (nanoseconds a poll, intervals)}; a candidate costs 5."""
+def flag(name, polls, machine="small", rounds=15, size="normal", bad=lambda at: at in (3, 9), paces=(("", 5),)):
+    """polls {function: (nanoseconds a poll, intervals)}; paces: the ending of the variants' names and what a candidate costs."""
     maker, workers = Maker(rounds, bad), MACHINES[machine]["cores"]
     each = 1_600_000 / workers
-    maker.add("no_flag", 5 * each, candidates=1_600_000, workers=workers)
-    for function, (poll, intervals) in polls.items():
-        for every in intervals:
-            maker.add(f"{function}/every:{every}", (5 + poll / every) * each, candidates=1_600_000, workers=workers)
+    for pace, work in paces:
+        maker.add("no_flag" + pace, work * each, candidates=1_600_000, workers=workers)
+        for function, (poll, intervals) in polls.items():
+            for every in intervals:
+                maker.add(f"{function}{pace}/every:{every}", (work + poll / every) * each, candidates=1_600_000, workers=workers)
     return record(name, machine, maker.runs, size)
+
+
+def manager_value(machine="small", **how):
+    tens = [10 ** k for k in range(7)] + [500]
+    return flag("13_manager_value", {"manager_value": (11_000, tens), "value_server": (10_000, (1, 1000))}, machine,
+                paces=(("", 5), ("_python", 75)), **how)
 
 
 def raw_value(machine="small", **how):

@@ -25,6 +25,10 @@ struct Tree {
   auto members() { return std::tie(children); }
 };
 
+struct Nest : std::variant<bool, std::string, std::map<std::string, Leaf>, std::vector<Nest>> {
+  using variant::variant;
+};
+
 void require(bool right, const char* what) {
   if (right) return;
   fmt::print(stderr, "{}\n", what);
@@ -69,6 +73,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       take_for<std::map<double, std::optional<std::vector<std::optional<std::string>>>>>,
       take_for<Tree>,
       receive,
+      take_for<Nest>,
   };
   if (size > 0) ways[data[0] % std::size(ways)]({reinterpret_cast<const char*>(data) + 1, size - 1});
   return 0;

@@ -41,6 +41,12 @@ struct Tree {
   auto members() { return std::tie(children); }
 };
 
+/// A number, or any number of its like.
+struct Nest : std::variant<int, std::vector<Nest>> {
+  using Items = std::vector<Nest>;
+  using variant::variant;
+};
+
 const Job kJob{
     7,           Colour::blue,       std::string("zero \0 inside", 13), {{1, 2}, {3, 4}}, {{"a", {1, 2}}, {"b", {}}},
     Point{5, 6}, {true, false, true}};
@@ -89,6 +95,9 @@ TEST(Codec, EveryTypeComesBack) {
   expect_round_trip(std::optional<std::optional<int>>{std::optional<int>{}});
   expect_round_trip(std::optional<std::vector<int>>{{1, 2}});
   expect_round_trip(std::tuple<int, std::string, std::tuple<bool>>{1, "two", {true}});
+  expect_round_trip(std::variant<int, std::string, std::vector<int>>{"two"});
+  expect_round_trip(std::vector<std::variant<bool, Point>>{true, Point{1, 2}, false});
+  expect_round_trip(Nest{Nest::Items{Nest{1}, Nest{Nest::Items{}}}});
   expect_round_trip(Job{});
   expect_round_trip(kJob);
   expect_round_trip(std::vector<Job>(100, kJob));
@@ -165,6 +174,8 @@ TEST(Codec, AnotherTypeIsRefused) {
   EXPECT_EQ(refusal<std::vector<int>>(encode(std::map<int, int>{})), another);
   EXPECT_EQ(refusal<std::optional<int>>(encode(1)), another);
   EXPECT_EQ(refusal<std::tuple<int>>(encode(std::tuple(1, 2))), another);
+  EXPECT_EQ(refusal<std::variant<int>>(encode(1)), another);
+  EXPECT_EQ(refusal<std::variant<int>>(encode(std::variant<bool>{true})), another);
 }
 
 TEST(Codec, WhatIsLeftOverIsRefused) {
@@ -174,6 +185,10 @@ TEST(Codec, WhatIsLeftOverIsRefused) {
 
 TEST(Codec, WhatNoEncoderWritesIsRefused) {
   EXPECT_EQ(refusal<bool>("\x41\x02"), "message holds a truth value that is neither");
+  for (const char* index : {"\x02", "\xff"}) {
+    using Either = std::variant<int, bool>;
+    EXPECT_EQ(refusal<Either>("x" + (index + encode(1))), "message holds none of the types that were asked for");
+  }
   using Pairs = std::map<int, int>;
   std::string bytes = encode(Pairs{{1, 1}, {2, 2}});
   ASSERT_EQ(bytes[16], 2);
@@ -191,6 +206,9 @@ TEST(Codec, DeepNestingIsRefusedBeforeTheStackEnds) {
   level.resize(level.size() / 2);  // what stands before the child
   for (int i = 0; i < 1'000'000; ++i) bytes += level;
   EXPECT_EQ(refusal<Tree>(bytes), "message is nested too deep");
+  std::string nests;
+  for (int i = 0; i < 1'000'000; ++i) nests += std::string("x\x01v\x01\0\0\0", 7);
+  EXPECT_EQ(refusal<Nest>(nests), "message is nested too deep");
 }
 
 // A few bytes that claim four billion elements.

@@ -81,16 +81,29 @@ class Decoder {
     expect(static_cast<char>(sizeof...(T)));
     std::apply([&](auto&... value) { (get(value), ...); }, values);
   }
+  template <class... T>
+  void get(std::variant<T...>& value) {
+    expect('x');
+    descend();
+    const auto index = static_cast<std::size_t>(take(1)[0]);
+    std::size_t at = 0;
+    if (!((at++ == index && (get(value.template emplace<T>()), true)) || ...))
+      throw MessageError("message holds none of the types that were asked for");
+    --depth_;
+  }
   template <Composite T>
   void get(T& value) {
-    // A struct that holds its like (a tree) nests as deep as the bytes say, and the stack is not as deep as that.
-    if (++depth_ > 64) throw MessageError("message is nested too deep");
+    descend();
     auto members = value.members();  // references, so the members themselves are filled
     get(members);
     --depth_;
   }
 
  private:
+  // What holds its like (a tree) nests as deep as the bytes say, and the stack is not as deep as that.
+  void descend() {
+    if (++depth_ > 64) throw MessageError("message is nested too deep");
+  }
   void expect(char tag) {
     if (take(1)[0] != tag) throw MessageError("message holds another type than was asked for");
   }

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <tuple>
 #include <type_traits>
+#include <variant>
 #include <vector>
 
 namespace lab {
@@ -78,6 +79,12 @@ class Encoder {
     bytes.push_back('t');
     bytes.push_back(static_cast<char>(sizeof...(T)));
     std::apply([&](const auto&... value) { (put(value), ...); }, values);
+  }
+  template <class... T>
+  void put(const std::variant<T...>& value) {
+    bytes.push_back('x');
+    bytes.push_back(static_cast<char>(value.index()));
+    std::visit([&](const auto& held) { put(held); }, value);
   }
   template <Composite T>
   void put(const T& value) {
