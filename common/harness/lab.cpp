@@ -125,7 +125,8 @@ void check_writable(const fs::path& path, const std::string& hint) {
     throw BadOption(fmt::format("cannot write {}: {}; {}", path.string(), error.message(), hint));
 }
 
-// What sets this run apart from the plain one, as part of a file's name: ".workers=1,2,4.every=10". Empty for the plain one.
+// What sets this run apart from the plain one, as part of a file's name: ".workers=1,2,4.every=10". Empty for the plain
+// one.
 std::string apart(const CommandLine& line, const std::vector<Option>& own) {
   std::string suffix;
   const auto add = [&](std::string_view name, std::string value) {

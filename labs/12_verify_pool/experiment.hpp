@@ -166,14 +166,29 @@ inline Point ns_a_poll(const std::string& variant, const std::string& without) {
   return compute({variant, {variant, "candidates"}, without, {without, "candidates"}, {variant, "workers"}},
                  [](std::span<const double> x) { return 1e9 * x[4] * (x[0] / x[1] - x[2] / x[3]); });
 }
-/// A non-prime's time over the prime's, over what is predicted of `workers`.
-inline Point stops_as_predicted(const std::string& variant, int number_at, int workers) {
+/// A candidate's cost with a poll every `interval`, over its predicted one: the work of `without` a flag, and an interval's
+/// share of a round trip. That is what a poll every 1000, in `thousand`, adds to a thousand candidates.
+inline Point poll_cost_as_predicted(const std::string& polled, const std::string& thousand, const std::string& without,
+                                    std::int64_t interval) {
+  return compute({polled, {polled, "candidates"}, thousand, {thousand, "candidates"}, without, {without, "candidates"}},
+                 [interval](std::span<const double> x) {
+                   const double work = x[4] / x[5], round_trip = 1000 * (x[2] / x[3] - work);
+                   return x[0] / x[1] / (work + round_trip / static_cast<double>(interval));
+                 })
+      .within(0.8, 1.2);
+}
+/// The time of the number at that place over the prime's, over what is predicted of `workers`.
+inline Point stops_as_predicted(const std::string& variant, const std::string& prime, int number_at, int workers) {
   const double predicted = stop_fraction(measured[number_at].n, measured[number_at].factor, workers);
-  return compute({fmt::format("{}/number:{}", variant, number_at), fmt::format("{}/number:{}", variant, int{kPrime})},
-                 [=](std::span<const double> t) { return t[0] / t[1] / predicted; })
+  return compute({variant, prime}, [=](std::span<const double> t) { return t[0] / t[1] / predicted; })
       .within(0.95, 1.05)
       .same_code()
       .labelled(fmt::format("{}: {:.4f} of the prime's time", measured[number_at].name, predicted));
+}
+/// The same of the variants "<function>/number:<place>".
+inline Point stops_as_predicted(const std::string& function, int number_at, int workers) {
+  return stops_as_predicted(fmt::format("{}/number:{}", function, number_at),
+                            fmt::format("{}/number:{}", function, int{kPrime}), number_at, workers);
 }
 
 }  // namespace lab::verify

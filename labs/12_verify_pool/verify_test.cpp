@@ -8,6 +8,7 @@
 #include "answer.hpp"
 #include "common/os/mapping.hpp"
 #include "common/os/team.hpp"
+#include "test_numbers.hpp"
 
 namespace {
 
@@ -46,22 +47,7 @@ TEST(Verify, SmallNumbers) {
 }
 
 TEST(Verify, NumbersOfAllKindsByAnyNumberOfWorkers) {
-  struct Case {
-    std::uint64_t n;
-    bool prime;
-  };
-  for (const Case c : {Case{4, false},
-                       {529, false},  // 23 x 23: a piece has one candidate
-                       {8861, true},
-                       {1000003ull * 1000003, false},
-                       {~0ull, false},
-                       {~0ull - 1, false},
-                       {numbers::trivial_non_prime, false},
-                       {numbers::prime15, true},
-                       {numbers::small_prime, true},
-                       {numbers::small_non_prime_1, false},
-                       {numbers::small_non_prime_2, false},
-                       {23ull * 29 * 601, false}}) {  // two workers find a factor each
+  for (const Case& c : kCases) {
     for (const int workers : {1, 2, 3, 7, 64}) expect_right(c.n, {.workers = workers, .every = 1000}, c.prime);
     expect_right(c.n, {.workers = 2, .every = 1}, c.prime);
     expect_right(c.n, {.workers = 2, .every = never}, c.prime);

@@ -1,5 +1,5 @@
-// What is run and timed: the flag in a server, by the lesson and by the machine, at both paces; a get; an item through a queue
-// in the server.
+// What is run and timed: the flag in a server, by the lesson and by the machine, at both paces; a get; an item through
+// a queue in the server.
 #pragma once
 
 #include <sys/socket.h>
@@ -20,7 +20,8 @@ struct ManagerFlag {
   void clear() const { value.set(false); }
 };
 
-/// Counts of busy_wait that make a candidate last as long as an interpreter's, and polls after which a slow flag's piece ends; set before anything is measured.
+/// Counts of busy_wait that make a candidate last as long as an interpreter's, and polls after which a slow flag's
+/// piece ends; set before anything is measured.
 inline std::uint64_t python_counts = 0, most_polls = 2000;
 
 /// What is verified, at that pace; `most` polls of each worker.

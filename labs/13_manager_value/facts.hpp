@@ -23,7 +23,8 @@ void add_together(int workers, int each, const Add& add) {
   });
 }
 
-/// What so many increments leave of a Value, when each is a get and a set; and when a Lock in the same server is held around both.
+/// What so many increments leave of a Value, when each is a get and a set; and when a Lock in the same server is held
+/// around both.
 inline std::int64_t increments_of_a_value(int workers, int each, bool locked) {
   manager::Manager server;
   const auto value = server.make<manager::Value>(0);
@@ -46,7 +47,8 @@ inline std::int64_t increments_of_the_lessons(int workers, int each) {
   return server.connect().get();
 }
 
-/// Items of a list inside a dict, after one was appended: to what `get` returned; to that, which was then set again; to a proxy of a List.
+/// Items of a list inside a dict, after one was appended: to what `get` returned; to that, which was then set again; to
+/// a proxy of a List.
 struct Nested {
   std::size_t copy, set_again, proxy;
 };

@@ -59,21 +59,13 @@ lab::Point round_trip(const std::function<double(double work, double trip)>& the
                       });
 }
 
-/// A candidate's cost at that interval, over what follows from a candidate's without a flag and from the round trip at 1000.
-lab::Point as_predicted(std::int64_t interval) {
-  const std::string here = every("manager_value", interval), there = every("manager_value", 1000);
-  return lab::compute({here, {here, "candidates"}, there, {there, "candidates"}, "no_flag", {"no_flag", "candidates"}},
-                      [interval](std::span<const double> x) {
-                        const double work = x[4] / x[5], trip = 1000 * (x[2] / x[3] - work);
-                        return x[0] / x[1] / (work + trip / static_cast<double>(interval));
-                      })
-      .within(0.8, 1.2)
-      .labelled(fmt::format("every {}", interval));
-}
 lab::Measure poll_cost(const lab::Options& options) {
   std::vector<lab::Point> points;
   for (const std::int64_t interval : verify::intervals(options)) {
-    if (interval != 1000) points.push_back(as_predicted(interval));
+    if (interval == 1000) continue;
+    points.push_back(verify::poll_cost_as_predicted(every("manager_value", interval), every("manager_value", 1000),
+                                                    "no_flag", interval)
+                         .labelled(fmt::format("every {}", interval)));
   }
   return lab::model(points);
 }
@@ -82,12 +74,8 @@ std::string verifies(int interval, int number) {
   return fmt::format("manager_value_python_verifies/every:{}/number:{}", interval, number);
 }
 lab::Point stops_as_predicted(int number, int workers) {
-  const double predicted = verify::stop_fraction(verify::measured[number].n, verify::measured[number].factor, workers);
-  return lab::compute({verifies(kSeldom, number), verifies(kSeldom, verify::kPrime)},
-                      [=](std::span<const double> t) { return t[0] / t[1] / predicted; })
-      .within(0.9, 1.1)
-      .same_code()
-      .labelled(fmt::format("{}: {:.4f} of the prime's time", verify::measured[number].name, predicted));
+  return verify::stops_as_predicted(verifies(kSeldom, number), verifies(kSeldom, verify::kPrime), number, workers)
+      .within(0.9, 1.1);
 }
 lab::Measure python_pace() {
   std::vector<lab::Point> points;
@@ -114,8 +102,7 @@ lab::Lab experiment(const lab::Options& options) {
       .title = "Manager: a flag in a server process",
       .question =
           "The flag is a value in a server process. A worker that looks at it sends a message and waits for the "
-          "answer. "
-          "How often may it look, at C++'s pace and at an interpreter's?",
+          "answer. How often may it look, at C++'s pace and at an interpreter's?",
       .rows = {{.name = "a candidate, without a flag", .value = verify::ns_a_candidate("no_flag"), .unit = "ns"},
                {.name = "a get of a Value, the server on another core",
                 .value = "manager_get",

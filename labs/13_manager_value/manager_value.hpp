@@ -1,5 +1,5 @@
-// A value in a server process: what multiprocessing.Manager().Value() comes down to. Nobody shares memory with the server; each
-// get and each set is a message to it, and one back.
+// A value in a server process: what multiprocessing.Manager().Value() comes down to. Nobody shares memory with the
+// server; each get and each set is a message to it, and one back.
 //
 //    worker ── get ──────────> server: its thread for this worker wakes, reads the value
 //    worker <── the value ──── server: and sleeps again
@@ -40,8 +40,8 @@ class Connection {
   explicit Connection(const std::string& path) : socket_(connect_to(path)) {}
   std::int64_t get() { return ask({Message::What::get}).value; }
   void set(std::int64_t value) { ask({Message::What::set, 0, value}); }
-  /// TRAP: `value += more` is a get and a set, and what others set in between is lost. CPython's Value in a manager has no
-  /// lock at all, whatever its argument says.
+  /// TRAP: `value += more` is a get and a set, and what others set in between is lost. CPython's Value in a manager has
+  /// no lock at all, whatever its argument says.
   void add(std::int64_t more) { set(get() + more); }
 
  private:
@@ -68,9 +68,9 @@ inline void serve_client(const Descriptor& client, std::atomic<std::int64_t>& va
 } catch (const std::system_error&) {  // it did not wait for its answer
 }
 
-/// The server's life: a thread for each client that connects, until `owner` (a pidfd) is readable. TRAP: as many threads as anybody
-/// likes to connect; and whoever may open the socket is believed, there is no key. The machine in common/ has a bound and a
-/// handshake.
+/// The server's life: a thread for each client that connects, until `owner` (a pidfd) is readable. TRAP: as many
+/// threads as anybody likes to connect; and whoever may open the socket is believed, there is no key. The machine in
+/// common/ has a bound and a handshake.
 inline void serve(const Descriptor& listener, const Descriptor& owner, std::int64_t initial) {
   static std::atomic<std::int64_t> value;  // the one value; its threads use it until the process ends
   value = initial;
@@ -83,8 +83,8 @@ inline void serve(const Descriptor& listener, const Descriptor& owner, std::int6
   }
 }
 
-/// A value in a server of its own. The server ends with this object, or with the process that made it, whatever ends that: a
-/// socket that has a name outlives its users, so somebody must be there to remove it.
+/// A value in a server of its own. The server ends with this object, or with the process that made it, whatever ends
+/// that: a socket that has a name outlives its users, so somebody must be there to remove it.
 class ValueServer {
  public:
   explicit ValueServer(std::int64_t initial = 0) {

@@ -9,6 +9,7 @@
 #include "common/os/test_child.hpp"
 #include "experiments.hpp"
 #include "facts.hpp"
+#include "labs/12_verify_pool/test_numbers.hpp"
 
 namespace lab::manager_value {
 namespace {
@@ -98,38 +99,23 @@ TYPED_TEST_SUITE(AnyFlag, Flags);
 
 // As lab 12's tests have them.
 TYPED_TEST(AnyFlag, NumbersOfAllKindsByAnyNumberOfWorkers) {
-  struct Case {
-    std::uint64_t n;
-    bool prime;
-  };
   TypeParam flag;
-  const auto expect_right = [&](const Case& c, std::uint64_t n, int workers, std::uint64_t every) {
-    const std::uint64_t factor = verify::find_factor({.n = n, .workers = workers, .every = every}, flag);
+  const auto expect_right = [&](const verify::Case& c, int workers, std::uint64_t every) {
+    const std::uint64_t n = c.n, factor = verify::find_factor({.n = n, .workers = workers, .every = every}, flag);
     EXPECT_EQ(factor == 0, c.prime || n < 2) << n << " by " << workers << " workers, every " << every;
     EXPECT_TRUE(factor == 0 || (n % factor == 0 && 1 < factor && factor < n)) << n << " by " << factor;
   };
   for (std::uint64_t n = 0; n < 60; ++n) {
     bool prime = n >= 2;
     for (std::uint64_t d = 2; d * d <= n; ++d) prime &= n % d != 0;
-    expect_right({n, prime}, n, 3, 1);
+    expect_right({n, prime}, 3, 1);
   }
-  for (const Case c : {Case{4, false},
-                       {529, false},  // 23 x 23: a piece has one candidate
-                       {8861, true},
-                       {1000003ull * 1000003, false},
-                       {~0ull, false},
-                       {~0ull - 1, false},
-                       {numbers::trivial_non_prime, false},
-                       {numbers::prime15, true},
-                       {numbers::small_prime, true},
-                       {numbers::small_non_prime_1, false},
-                       {numbers::small_non_prime_2, false},
-                       {23ull * 29 * 601, false}}) {  // two workers find a factor each
-    for (const int workers : {1, 2, 3, 7}) expect_right(c, c.n, workers, 10'000);
-    expect_right(c, c.n, 2, never);
+  for (const verify::Case& c : verify::kCases) {
+    for (const int workers : {1, 2, 3, 7}) expect_right(c, workers, 10'000);
+    expect_right(c, 2, never);
   }
-  expect_right({23ull * 29 * 601, false}, 23ull * 29 * 601, 2, 1);
-  expect_right({8861, true}, 8861, 64, 1);
+  expect_right({23ull * 29 * 601, false}, 2, 1);
+  expect_right({8861, true}, 64, 1);
 }
 
 TYPED_TEST(AnyFlag, StopsASearchThatPollsIt) {

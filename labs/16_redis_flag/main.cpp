@@ -21,20 +21,7 @@ std::string at(const std::string& flag, const Pace& pace, std::int64_t every) {
 }
 std::string without(const Pace& pace) { return std::string("no_flag") + pace.suffix; }
 
-/// Nanoseconds a candidate over what is predicted: its work, and an interval's share of a round trip. The round trip is
-/// taken from the polls every 1000 candidates.
-lab::Point as_predicted(const std::string& flag, const Pace& pace, std::int64_t every) {
-  const std::string here = at(flag, pace, every), thousand = at(flag, pace, 1000), none = without(pace);
-  return lab::compute({here, {here, "candidates"}, thousand, {thousand, "candidates"}, none, {none, "candidates"}},
-                      [every](std::span<const double> x) {
-                        const double work = x[4] / x[5], round_trip = 1000 * (x[2] / x[3] - work);
-                        return x[0] / x[1] / (work + round_trip / static_cast<double>(every));
-                      })
-      .within(0.8, 1.2)
-      .labelled(fmt::format("every {}, {}", every, pace.words));
-}
-
-/// By that formula, the interval from which on polls are under 2 % of the work.
+/// The interval from which on polls are under 2 % of the work, by the formula of verify::poll_cost_as_predicted.
 lab::Point break_even(const std::string& flag, const Pace& pace) {
   const std::string thousand = at(flag, pace, 1000), none = without(pace);
   return lab::compute({thousand, {thousand, "candidates"}, none, {none, "candidates"}}, [](std::span<const double> x) {
@@ -113,7 +100,10 @@ lab::Lab experiment(const lab::Options& options) {
   for (const Pace& pace : paces) {
     redis::declare_searches(pace, options);
     for (const std::int64_t every : pace.every) {
-      if (every != 1000) predicted.push_back(as_predicted(flag, pace, every));
+      if (every != 1000)
+        predicted.push_back(
+            verify::poll_cost_as_predicted(at(flag, pace, every), at(flag, pace, 1000), without(pace), every)
+                .labelled(fmt::format("every {}, {}", every, pace.words)));
       memory.push_back(verify::cost(at("raw_value", pace, every), at(flag, pace, every))
                            .at_most(1.05)
                            .labelled(fmt::format("every {}, {}", every, pace.words)));
